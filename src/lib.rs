@@ -150,7 +150,8 @@
 //!
 //! | feature | adds | default |
 //! | --- | --- | --- |
-//! | `mpi` | ranks over MPI; needs an MPI library and libclang to build | yes |
+//! | `mpi` | ranks over MPI; the library is loaded when a launcher starts the program | yes |
+//! | `rsmpi` | links the MPI of this machine instead, whichever it is; needs its `mpicc` and libclang to build | yes |
 //! | `cli` | `Study::main`: command line, table, report, progress bar, a logger | yes |
 //! | `jobs` | job files and what they can call; together with `cli` the program `gridmpi` | yes |
 //! | `parquet` | exports as Parquet | yes |

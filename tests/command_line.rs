@@ -121,7 +121,7 @@ fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
         (&[("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")], "or give --threads N"),
         (
             &[("SLURM_STEP_NUM_TASKS", "9"), ("SLURM_PROCID", "0")],
-            "each would run the whole job; this gridmpi was built with ",
+            "each would run the whole job; gridmpi uses Open MPI",
         ),
     ] {
         let mut command = gridmpi();

@@ -326,7 +326,7 @@ fn mpi_is_named_in_its_transport_alone() {
     let others = found
         .into_iter()
         .filter(|line| !line.contains("transport::mpi::") && !line.contains("gridmpi::"));
-    assert_none(others.collect(), "only wire/transport/mpi/ names the mpi crate");
+    assert_none(others.collect(), "only wire/transport/mpi/ calls MPI");
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod compare;
 #[cfg(feature = "jobs")]
 mod demo;
 #[cfg(feature = "jobs")]
+mod doctor;
+#[cfg(feature = "jobs")]
 mod guess;
 #[cfg(feature = "jobs")]
 mod init;

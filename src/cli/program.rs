@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::EXIT_CODES;
 use crate::cli::ask::Ask;
-use crate::cli::{check, compare, guess, init, merge, plan, report, run, serve_test};
+use crate::cli::{check, compare, doctor, guess, init, merge, plan, report, run, serve_test};
 #[cfg(feature = "mpi")]
 use crate::cli::{launch, sbatch};
 use crate::platform::launcher::LaunchInfo;
@@ -60,6 +60,8 @@ enum ProgramVerb {
     Init(init::InitArgs),
     /// Check whether a worker in any language (serve = [...]) speaks the protocol
     ServeTest(serve_test::ServeTestArgs),
+    /// Show what gridmpi sees: launcher, MPI, ranks, CPUs, devices, Slurm, Python, locks
+    Doctor(doctor::DoctorArgs),
     #[command(flatten)]
     Ask(Ask),
     /// Print shell completions
@@ -90,6 +92,7 @@ pub fn main() -> std::process::ExitCode {
         match cli.verb {
             None => run::run(cli.run, launched),
             Some(ProgramVerb::Run(arguments)) => run::run(arguments, launched),
+            Some(ProgramVerb::Doctor(arguments)) => doctor::doctor(&arguments, launched.as_ref()),
             _ if rank > 0 => Ok(Exit::Complete),
             Some(ProgramVerb::Plan(arguments)) => plan::plan(&arguments),
             Some(ProgramVerb::Check(arguments)) => check::check(&arguments),

@@ -13,6 +13,7 @@ use crate::cli::{guess, print, say};
 use crate::job::{Job, SlurmOptions};
 use crate::model::LoopNest;
 use crate::platform::mpi_flavour::MpiFlavour;
+use crate::platform::mpi_library;
 use crate::platform::slurm::needs;
 use crate::platform::slurm::partition::{Partition, Wish};
 use crate::platform::slurm::script::{self, Script};
@@ -190,6 +191,9 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
             "one of the {} nodes computes nothing: its only rank, of one thread, hands out tasks; with --threads 2 or more it computes too, and with --ntasks-per-node 2 or more its other ranks do",
             shape.nodes
         );
+    }
+    if let Err(error) = mpi_library::load_for(None) {
+        log::debug!("{error}"); // the job may have modules that this node has not
     }
     let kind = MpiFlavour::own();
     let launcher = match arguments.launcher.as_ref().or(batch.launcher.as_ref()) {

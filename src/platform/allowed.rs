@@ -86,7 +86,7 @@ fn cpus_of_process(status: &str) -> usize {
 }
 
 /// Number of CPUs that the host has.
-fn online_cpus() -> usize {
+pub(crate) fn online_cpus() -> usize {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     let listed = cpu_list(text.trim());
     if listed == 0 { machine::cores() } else { listed }

@@ -4,6 +4,8 @@
 #[cfg(feature = "mpi")]
 use crate::platform::mpi_flavour::MpiFlavour;
 use crate::util::error::Error;
+#[cfg(feature = "mpi")]
+use crate::wire::transport::mpi::Interface;
 
 /// What the launcher's variables say about this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,9 @@ pub(crate) struct LaunchInfo {
     pub(crate) variable: &'static str,
     /// Whether there is a variable by which MPI can find the other processes.
     pub(crate) means: bool,
+    /// Whether it speaks PMIx, as Open MPI does and MPICH seldom.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    has_pmix: bool,
 }
 
 /// The variables for size, rank and processes on this host, the innermost launcher first: inside a Slurm
@@ -52,6 +57,7 @@ impl LaunchInfo {
             digits.parse::<usize>().ok()
         };
         let means = MEANS.iter().any(|name| variable(name).is_some());
+        let has_pmix = variable(PMIX_RANK).is_some();
         let with_size = VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
             Some(LaunchInfo {
                 size: Some(number(size)?),
@@ -59,12 +65,29 @@ impl LaunchInfo {
                 on_host: number(on_host).unwrap_or(1).max(1),
                 variable: size,
                 means,
+                has_pmix,
             })
         });
         with_size.or_else(|| {
             let rank = number(PMIX_RANK)?;
-            Some(LaunchInfo { size: None, rank, on_host: 1, variable: PMIX_RANK, means })
+            Some(LaunchInfo { size: None, rank, on_host: 1, variable: PMIX_RANK, means, has_pmix })
         })
+    }
+
+    /// The MPIs that this launcher starts, the likeliest first, if its variables say so.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn interfaces(&self) -> Option<Vec<Interface>> {
+        match self.variable {
+            "OMPI_COMM_WORLD_SIZE" => Some(vec![Interface::OpenMpi]),
+            _ if self.has_pmix => Some(vec![Interface::OpenMpi, Interface::Mpich]),
+            // Slurm speaks PMI too, and some sites build Open MPI with it.
+            "PMI_SIZE" if std::env::var_os(SLURM_STEP).is_some() => {
+                Some(vec![Interface::Mpich, Interface::OpenMpi])
+            }
+            "PMI_SIZE" => Some(vec![Interface::Mpich]),
+            _ if self.means => Some(vec![Interface::Mpich, Interface::OpenMpi]),
+            _ => None,
+        }
     }
 
     /// Whether only MPI knows if there are other processes. Rank 0 may then run alone if MPI knows of
@@ -73,7 +96,7 @@ impl LaunchInfo {
         self.size.is_none() && self.rank == 0
     }
 
-    fn says(&self) -> String {
+    pub(crate) fn says(&self) -> String {
         match self.size {
             Some(size) => format!("{} says {size} processes", self.variable),
             None => format!("{} says this is process {} of several", self.variable, self.rank),
@@ -85,7 +108,7 @@ impl LaunchInfo {
         self.variable == SLURM_ALLOCATION
     }
 
-    /// The error for several processes in a build without MPI.
+    /// The error for several processes in a build without MPI; a library may be built so.
     #[cfg(not(feature = "mpi"))]
     pub(crate) fn without_mpi(&self) -> Error {
         let says = self.says();

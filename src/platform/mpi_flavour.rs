@@ -1,5 +1,5 @@
-//! Tells which MPI library gridmpi was built with, and how to launch programs with it: ranks started by
-//! the launcher of another library do not find each other.
+//! Tells which MPI library is linked or loaded, and how to launch programs with it: ranks started by the launcher of another
+//! library do not find each other.
 
 /// Families of MPI libraries with the same launchers, recognised by their version string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) enum MpiFlavour {
 }
 
 impl MpiFlavour {
-    /// The MPI library of this program.
+    /// The MPI library of this process.
     #[cfg(feature = "mpi")]
     pub(crate) fn own() -> MpiFlavour {
         MpiFlavour::of(&crate::wire::transport::mpi::library())
@@ -50,22 +50,22 @@ impl MpiFlavour {
     pub(crate) fn advice(self) -> &'static str {
         match self {
             MpiFlavour::OpenMpi(..=4) => {
-                "this gridmpi was built with Open MPI: start it with `mpirun gridmpi ...`, in a Slurm job also with `srun --mpi=pmix gridmpi ...`"
+                "gridmpi uses Open MPI: start it with `mpirun gridmpi ...`, in a Slurm job also with `srun --mpi=pmix gridmpi ...`"
             }
             MpiFlavour::OpenMpi(_) => {
-                "this gridmpi was built with Open MPI 5 or later: start it with its `mpirun gridmpi ...`, in a Slurm job with `mpirun --bind-to none gridmpi ...`"
+                "gridmpi uses Open MPI 5 or later: start it with its `mpirun gridmpi ...`, in a Slurm job with `mpirun --bind-to none gridmpi ...`"
             }
             MpiFlavour::Mpich => {
-                "this gridmpi was built with MPICH: start it with its `mpiexec gridmpi ...`, in a Slurm job also with `srun --mpi=pmi2 gridmpi ...`"
+                "gridmpi uses MPICH: start it with its `mpiexec gridmpi ...`, in a Slurm job also with `srun --mpi=pmi2 gridmpi ...`"
             }
             MpiFlavour::Intel => {
-                "this gridmpi was built with Intel MPI: start it with its `mpirun gridmpi ...`, or in a Slurm job with `srun --mpi=pmi2 gridmpi ...` and I_MPI_PMI_LIBRARY set"
+                "gridmpi uses Intel MPI: start it with its `mpirun gridmpi ...`, or in a Slurm job with `srun --mpi=pmi2 gridmpi ...` and I_MPI_PMI_LIBRARY set"
             }
             MpiFlavour::Cray => {
-                "this gridmpi was built with Cray MPICH: start it in a Slurm job with `srun gridmpi ...`"
+                "gridmpi uses Cray MPICH: start it in a Slurm job with `srun gridmpi ...`"
             }
             MpiFlavour::Unknown => {
-                "start it with the mpirun of the MPI that gridmpi was built with (`ldd` on the program names it)"
+                "start it with the mpirun of the MPI that gridmpi uses (`gridmpi doctor` names it)"
             }
         }
     }

@@ -68,6 +68,16 @@ pub(crate) fn seems_without_locks(folder: &Path) -> bool {
     opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::Error(_))))
 }
 
+/// Whether a file in this folder can be locked against other processes.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) fn has_locks(folder: &Path) -> std::io::Result<bool> {
+    let file = tempfile::Builder::new().prefix(".locks").tempfile_in(folder)?;
+    let other = OpenOptions::new().read(true).write(true).open(file.path())?;
+    let is_locked = file.as_file().try_lock().is_ok()
+        && matches!(other.try_lock(), Err(TryLockError::WouldBlock));
+    Ok(is_locked && !is_without_locks(folder))
+}
+
 /// Whether SQLite cannot lock even a new file that no other process uses.
 fn is_without_locks(folder: &Path) -> bool {
     let Ok(file) = tempfile::Builder::new().prefix(".locks").tempfile_in(folder) else {

@@ -96,6 +96,8 @@ use crate::util::file_state::file_id;
 use crate::util::thread;
 #[cfg(feature = "cli")]
 pub(crate) use called::InvocationRow;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use connect::has_locks;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use crate::executor::rust::ErasedStudy;
 use crate::executor::{RANK0, ReadyChildren, Slot};
-#[cfg(feature = "mpi")]
-use crate::platform::allowed;
 use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
+#[cfg(feature = "mpi")]
+use crate::platform::{allowed, mpi_library};
 #[cfg(feature = "mpi")]
 use crate::rank0::dismiss_all;
 use crate::rank0::session::{Session, WorkerPool};
@@ -130,6 +130,7 @@ fn over_ranks(
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::mpi::MpiRanks;
 
+    mpi_library::load_for(Some(launched))?; // every rank finds the same; rank 0 says what is wrong
     if launched.is_bare_step() {
         return Err(launched.mismatch()); // every rank finds this; rank 0 prints it
     }

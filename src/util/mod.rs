@@ -17,7 +17,7 @@ pub(crate) mod machine;
 pub(crate) mod own_children;
 pub(crate) mod panic;
 pub(crate) mod process;
-#[cfg(feature = "jobs")]
+#[cfg(any(feature = "jobs", feature = "mpi"))]
 pub(crate) mod programs;
 pub(crate) mod shared_bytes;
 pub(crate) mod signals;

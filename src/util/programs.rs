@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Where a program is looked for that a job file in this folder names: with a slash it is relative to the folder,
 /// any other is looked up in PATH.
+#[cfg(feature = "jobs")]
 pub(crate) fn named_program(name: &str, folder: &Path) -> PathBuf {
     if name.contains('/') { folder.join(name) } else { PathBuf::from(name) }
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // no test file uses all of it
 
+pub mod launchers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -63,7 +65,8 @@ pub fn example(name: &str) -> PathBuf {
 
 /// Removes the variables that a launcher or the user's logging may have set.
 fn clean(mut command: Command) -> Command {
-    for name in ["RUST_LOG", "OMP_NUM_THREADS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+    let of_launchers = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "GRIDMPI_MPI"];
+    for name in ["RUST_LOG", "OMP_NUM_THREADS"].into_iter().chain(of_launchers) {
         command.env_remove(name);
     }
     for name in ["SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_CPUS_PER_TASK"] {

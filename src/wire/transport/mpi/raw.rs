@@ -1,14 +1,13 @@
-//! The few MPI calls that gridmpi makes, with their return codes: rsmpi's safe calls discard these, and
-//! nothing else shows that a rank has died. No call blocks.
+//! The few MPI calls that gridmpi makes, with their return codes: nothing else shows that a rank has died. No call
+//! blocks.
 
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
 
+use crate::wire::transport::mpi::calls::*;
 use bytes::Bytes;
-use mpi::ffi::*;
 
 /// Where a message may come from.
 #[derive(Clone, Copy)]
@@ -31,34 +30,39 @@ pub(super) const SLOT: usize = 257;
 pub(super) struct PostedReceives {
     /// Buffers that are never freed: MPI may write to them until the receives are cancelled.
     slots: &'static mut [[u8; SLOT]; SLOTS],
-    requests: [MPI_Request; SLOTS],
+    requests: [Handle; SLOTS],
     /// The slot that is filled next.
     next: usize,
 }
 
-/// All ranks: MPI_COMM_WORLD.
+/// All ranks: MPI_COMM_WORLD. MPI gave MPI_THREAD_SERIALIZED: any thread may call it, one at a time, and whoever calls
+/// has this or what is made by it exclusively.
 pub(super) struct World {
-    comm: MPI_Comm,
-    failed: Option<FailedCalls>,
+    comm: Handle,
+    failed: Option<FailureCalls>,
 }
-
-// Sound because MPI gave MPI_THREAD_SERIALIZED: any thread may call it, one at a time, and whoever
-// calls has this or what is made by it exclusively.
-unsafe impl Send for World {}
-unsafe impl Send for PostedReceives {}
-unsafe impl Send for Sending {}
-unsafe impl Send for Receiving {}
 
 impl World {
     /// Call after MPI is initialised. From here on, calls return errors instead of aborting the job.
     pub(super) fn new() -> World {
         // Safety: MPI is initialised, and these handles are MPI's own.
         unsafe {
-            let comm = RSMPI_COMM_WORLD;
-            MPI_Comm_set_errhandler(comm, RSMPI_ERRORS_RETURN);
-            MPI_Comm_set_errhandler(RSMPI_COMM_SELF, RSMPI_ERRORS_RETURN);
-            World { comm, failed: FailedCalls::find() }
+            let comm = comm_world();
+            MPI_Comm_set_errhandler(comm, errors_return());
+            MPI_Comm_set_errhandler(comm_self(), errors_return());
+            World { comm, failed: FailureCalls::find() }
         }
+    }
+
+    /// This process's rank, and the number of ranks.
+    pub(super) fn place(&self) -> Result<(usize, usize), MpiFailure> {
+        let (mut rank, mut size) = (0, 0);
+        // Safety: MPI writes to these alone.
+        unsafe {
+            check(MPI_Comm_rank(self.comm, &mut rank))?;
+            check(MPI_Comm_size(self.comm, &mut size))?;
+        }
+        Ok((rank as usize, size as usize))
     }
 
     /// Starts to send; at most 2^31 - 1 bytes.
@@ -100,13 +104,13 @@ impl World {
         rank: usize,
         tag: c_int,
         bytes: &[u8],
-    ) -> Result<MPI_Request, MpiFailure> {
+    ) -> Result<Handle, MpiFailure> {
         unsafe {
-            let mut request = RSMPI_REQUEST_NULL;
+            let mut request = request_null();
             check(MPI_Isend(
                 bytes.as_ptr().cast::<c_void>(),
                 bytes.len() as c_int,
-                RSMPI_UINT8_T,
+                byte(),
                 rank as c_int,
                 tag,
                 self.comm,
@@ -118,7 +122,7 @@ impl World {
 
     /// The ranks that MPI knows to be dead; none if this MPI does not report failures.
     pub(super) fn dead(&self) -> Vec<usize> {
-        self.failed.as_ref().map_or(Vec::new(), |failed| failed.ranks(self.comm))
+        self.failed.as_ref().map_or(Vec::new(), |failed| dead_ranks(failed, self.comm))
     }
 }
 
@@ -132,16 +136,16 @@ impl PostedReceives {
         let slots = Box::leak(Box::new([[0; SLOT]; SLOTS]));
         // Safety: a slot has that many bytes, and lives for ever.
         unsafe {
-            let mut requests = [RSMPI_REQUEST_NULL; SLOTS];
+            let mut requests = [request_null(); SLOTS];
             let source = match from {
                 MessageSource::Rank(rank) => rank as c_int,
-                MessageSource::Anybody => RSMPI_ANY_SOURCE,
+                MessageSource::Anybody => any_source(),
             };
             for (slot, request) in slots.iter_mut().zip(&mut requests) {
                 check(MPI_Recv_init(
                     slot.as_mut_ptr().cast::<c_void>(),
                     SLOT as c_int,
-                    RSMPI_UINT8_T,
+                    byte(),
                     source,
                     tag,
                     world.comm,
@@ -161,11 +165,11 @@ impl PostedReceives {
         // between the end of one receive and the start of the next.
         unsafe {
             let (mut there, mut length) = (0, 0);
-            let mut status = MaybeUninit::<MPI_Status>::zeroed();
-            let tested = check(MPI_Test(request, &mut there, status.as_mut_ptr()));
+            let mut status = ReceiveStatus::default();
+            let tested = check(MPI_Test(request, &mut there, &mut status));
             if tested.is_err() {
                 // The error may report the death of a rank, after which the receive goes on, or its own end.
-                let asked = MPI_Request_get_status(*request, &mut there, status.as_mut_ptr());
+                let asked = MPI_Request_get_status(by_value(*request), &mut there, &mut status);
                 if asked == 0 && there != 0 {
                     check(MPI_Start(request))?;
                 }
@@ -174,12 +178,12 @@ impl PostedReceives {
             if there == 0 {
                 return Ok(None);
             }
-            check(MPI_Get_count(status.as_ptr(), RSMPI_UINT8_T, &mut length))?;
+            check(MPI_Get_count(&status, byte(), &mut length))?;
             buffer.clear();
             buffer.extend_from_slice(&slot[..length as usize]);
             self.next = (self.next + 1) % SLOTS;
             check(MPI_Start(request))?;
-            Ok(Some(status.assume_init().MPI_SOURCE as usize))
+            Ok(Some(status.source()))
         }
     }
 
@@ -189,11 +193,34 @@ impl PostedReceives {
             // Safety: the request is one of MPI's own; a receive that is cancelled is over.
             unsafe {
                 MPI_Cancel(request);
-                MPI_Wait(request, RSMPI_STATUS_IGNORE);
+                MPI_Wait(request, status_ignore());
                 MPI_Request_free(request);
             }
         }
     }
+}
+
+/// Initialises MPI for calls from any thread, one at a time; returns the level of threads that it gives. MPI can be
+/// initialised once per process.
+pub(super) fn initialize() -> Result<c_int, MpiFailure> {
+    let (mut before, mut given) = (0, 0);
+    // Safety: MPI takes no arguments, and writes to these alone.
+    unsafe {
+        check(MPI_Initialized(&mut before))?;
+        if before != 0 {
+            return Err(MpiFailure("it was initialised before".to_string()));
+        }
+        let none = std::ptr::null_mut();
+        check(MPI_Init_thread(none, std::ptr::null_mut(), THREAD_SERIALIZED, &mut given))?;
+    }
+    Ok(given)
+}
+
+/// Aborts all ranks, this one last.
+pub(super) fn abort(code: c_int) -> ! {
+    // Safety: MPI is initialised, and calls from one thread at a time are.
+    unsafe { MPI_Abort(comm_world(), code) };
+    leave(code)
 }
 
 /// Shuts MPI down. Blocks until the other ranks do so too; hangs if one is dead.
@@ -237,7 +264,7 @@ enum Outgoing {
 
 /// A send in flight.
 pub(super) struct Sending {
-    request: MPI_Request,
+    request: Handle,
     out: Outgoing,
     over: bool,
 }
@@ -277,7 +304,7 @@ pub(super) struct Receiving {
     rank: usize,
     tag: c_int,
     /// Receives in flight, and how many bytes were posted so far.
-    requests: VecDeque<MPI_Request>,
+    requests: VecDeque<Handle>,
     expected: usize,
     bytes: Vec<u8>,
 }
@@ -299,11 +326,11 @@ impl Receiving {
         // Safety: the part lies within the buffer, and stays where it is until MPI has done with it: the
         // buffer neither grows nor is freed before.
         unsafe {
-            let mut request = RSMPI_REQUEST_NULL;
+            let mut request = request_null();
             check(MPI_Irecv(
                 self.bytes.as_mut_ptr().add(self.expected).cast::<c_void>(),
                 length as c_int,
-                RSMPI_UINT8_T,
+                byte(),
                 self.rank as c_int,
                 self.tag,
                 world.comm,
@@ -344,12 +371,12 @@ impl Drop for Receiving {
     }
 }
 
-fn test(request: &mut MPI_Request, over: &mut bool) -> Result<bool, MpiFailure> {
+fn test(request: &mut Handle, over: &mut bool) -> Result<bool, MpiFailure> {
     if !*over {
         let mut done = 0;
-        let mut status = MaybeUninit::<MPI_Status>::zeroed();
+        let mut status = ReceiveStatus::default();
         // Safety: the request is one that MPI gave and has not ended.
-        let code = unsafe { MPI_Test(request, &mut done, status.as_mut_ptr()) };
+        let code = unsafe { MPI_Test(request, &mut done, &mut status) };
         *over = done != 0 || code != 0; // a failed request has ended
         check(code)?;
     }
@@ -368,42 +395,24 @@ fn check(code: c_int) -> Result<(), MpiFailure> {
     Err(MpiFailure(format!("MPI error {code}: {}", String::from_utf8_lossy(text))))
 }
 
-/// The calls of User-Level Failure Mitigation (MPI 5's fault tolerance), if this MPI has them. They are
-/// looked up at run time, so that one program works with any build of the same MPI.
-struct FailedCalls {
-    acknowledge: unsafe extern "C" fn(MPI_Comm) -> c_int,
-    acknowledged: unsafe extern "C" fn(MPI_Comm, *mut MPI_Group) -> c_int,
-}
-
-impl FailedCalls {
-    fn find() -> Option<FailedCalls> {
-        let program = libloading::os::unix::Library::this();
-        // Safety: the types are those of the calls of these names in every MPI that has them.
-        unsafe {
-            let acknowledge = *program.get(b"MPIX_Comm_failure_ack\0").ok()?;
-            let acknowledged = *program.get(b"MPIX_Comm_failure_get_acked\0").ok()?;
-            Some(FailedCalls { acknowledge, acknowledged })
+/// The ranks that MPI knows to be dead.
+fn dead_ranks(calls: &FailureCalls, comm: Handle) -> Vec<usize> {
+    // Safety: the groups are MPI's; the arrays are as long as it is told.
+    unsafe {
+        let (mut dead, mut all) = (group_null(), group_null());
+        if (calls.acknowledge)(comm) != 0 || (calls.acknowledged)(comm, &mut dead) != 0 {
+            return Vec::new();
         }
-    }
-
-    fn ranks(&self, comm: MPI_Comm) -> Vec<usize> {
-        // Safety: the groups are MPI's; the arrays are as long as it is told.
-        unsafe {
-            let (mut dead, mut all) = (RSMPI_GROUP_NULL, RSMPI_GROUP_NULL);
-            if (self.acknowledge)(comm) != 0 || (self.acknowledged)(comm, &mut dead) != 0 {
-                return Vec::new();
-            }
-            let mut size = 0;
-            MPI_Comm_group(comm, &mut all);
-            MPI_Group_size(dead, &mut size);
-            let (within, mut ranks): (Vec<c_int>, _) =
-                ((0..size).collect(), vec![0; size as usize]);
-            if size > 0 {
-                MPI_Group_translate_ranks(dead, size, within.as_ptr(), all, ranks.as_mut_ptr());
-                MPI_Group_free(&mut dead);
-            }
-            MPI_Group_free(&mut all);
-            ranks.into_iter().filter_map(|rank| usize::try_from(rank).ok()).collect()
+        let mut size = 0;
+        MPI_Comm_group(comm, &mut all);
+        MPI_Group_size(by_value(dead), &mut size);
+        let (within, mut ranks): (Vec<c_int>, _) = ((0..size).collect(), vec![0; size as usize]);
+        if size > 0 {
+            let (from, into) = (by_value(dead), by_value(all));
+            MPI_Group_translate_ranks(from, size, within.as_ptr(), into, ranks.as_mut_ptr());
+            MPI_Group_free(&mut dead);
         }
+        MPI_Group_free(&mut all);
+        ranks.into_iter().filter_map(|rank| usize::try_from(rank).ok()).collect()
     }
 }

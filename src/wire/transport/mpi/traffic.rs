@@ -142,8 +142,12 @@ impl Message {
 
 impl Traffic {
     /// Ranks that die are reported on `news`.
-    pub(super) fn new(size: usize, own: usize, news: Sender<usize>) -> Result<Traffic> {
-        let world = World::new();
+    pub(super) fn new(
+        world: World,
+        size: usize,
+        own: usize,
+        news: Sender<usize>,
+    ) -> Result<Traffic> {
         let from = if own == 0 { MessageSource::Anybody } else { MessageSource::Rank(0) };
         let waiting = PostedReceives::new(&world, from, SMALL_ONE);
         Ok(Traffic {

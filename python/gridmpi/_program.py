@@ -1,0 +1,65 @@
+"""Where the program ``gridmpi`` is that this package starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+_VARIABLE = "GRIDMPI_PROGRAM"
+_NAME = "gridmpi"
+
+
+def program() -> str:
+    """Return the absolute path of the program.
+
+    It is the one that the environment variable ``GRIDMPI_PROGRAM`` names; else the one that was
+    installed with this package; else, in a checkout of the sources, the newest that cargo has
+    built; else the one on ``PATH``.
+
+    Raises:
+        FileNotFoundError: ``GRIDMPI_PROGRAM`` names no executable file, or there is no program.
+    """
+    named = os.environ.get(_VARIABLE)
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise FileNotFoundError(f"{_VARIABLE}={named}: not an executable file")
+        return str(Path(found).absolute())
+    for path in (*_installed(), *_built()):
+        if os.access(path, os.X_OK) and path.is_file():
+            return str(path)
+    found = shutil.which(_NAME)
+    if found is None:
+        raise FileNotFoundError(
+            f"there is no program {_NAME} beside this package, in target/ of a checkout or on PATH; "
+            f"`pip install {_NAME}` brings one, and {_VARIABLE} names another"
+        )
+    return str(Path(found).absolute())
+
+
+def _installed() -> list[Path]:
+    """The places of a wheel's program: of this environment, of the user, below ``--target``."""
+    package = Path(__file__).resolve().parent
+    is_checkout = (package.parent.parent / "Cargo.toml").is_file()
+    if is_checkout:
+        return []
+    folders = [sysconfig.get_path("scripts")]
+    if f"{os.name}_user" in sysconfig.get_scheme_names():
+        folders.append(sysconfig.get_path("scripts", f"{os.name}_user"))
+    return [*(Path(folder) / _NAME for folder in folders), package.parent / "bin" / _NAME]
+
+
+def _built() -> list[Path]:
+    """What cargo has built in the checkout that this package is in, the newest first."""
+    checkout = Path(__file__).resolve().parent.parent.parent
+    if not (checkout / "Cargo.toml").is_file():
+        return []
+    target = checkout / os.environ.get("CARGO_TARGET_DIR", "target")
+    built = [target / profile / _NAME for profile in ("release", "debug")]
+    return sorted((path for path in built if path.is_file()), key=_modified, reverse=True)
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime

