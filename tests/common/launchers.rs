@@ -37,12 +37,17 @@ pub fn four(launcher: &Path, program: &Path) -> Command {
 
 /// Runs job.toml by this command; what it leaves has to be what threads leave, to the last byte.
 pub fn same_as_threads(desk: &Desk, program: &Path, command: Command, name: &str) {
+    desk.run(command, &["job.toml", "--out", &format!("out-{name}")]).exits(0);
+    equal_to_threads(desk, program, name);
+}
+
+/// The same, if the command was run in another way.
+pub fn equal_to_threads(desk: &Desk, program: &Path, name: &str) {
     let out = format!("out-{name}");
     if !desk.path("out-threads").exists() {
         let threads = clean(Command::new(program));
         desk.run(threads, &["job.toml", "--out", "out-threads"]).exits(0);
     }
-    desk.run(command, &["job.toml", "--out", &out]).exits(0);
     for file in ["summary.csv", "summary.json"] {
         let read = |out: &str| std::fs::read(desk.path(out).join(file)).unwrap();
         assert!(read(&out) == read("out-threads"), "{name}: another {file}");
