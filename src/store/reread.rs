@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row, params};
 
-use crate::job::{Identity, KeptResults, KeptRun, RUNS_FOLDER, ReadResult};
+use crate::job::{Identity, KeptResults, KeptRun, RUNS_FOLDER, ReadResult, STORE_FILE};
 use crate::store::contents::Contents;
 use crate::store::mapping::Mapping;
 use crate::store::row_keys::RowKeys;
@@ -84,7 +84,7 @@ impl KeptRuns<'_> {
         &self,
         mut each: impl FnMut(&StoredRun, Option<i64>, ReadResult) -> Result<()>,
     ) -> Result<Rereading> {
-        let path = self.results.join(crate::job::STORE_FILE);
+        let path = self.results.join(STORE_FILE);
         let failed = |error: rusqlite::Error| storing(&path, &error);
         let mut seen = Rereading::default();
         if let Some(why) = self.kept.refusal() {
@@ -198,7 +198,7 @@ impl KeptRuns<'_> {
     /// Puts the new results into the store, with the identity of the crunch that they have now; groups are closed
     /// again. All of it happens, or none.
     pub(super) fn read_again(&self, crunch: i64, identity: &Identity) -> Result<ReadAgain> {
-        let path = self.results.join(crate::job::STORE_FILE);
+        let path = self.results.join(STORE_FILE);
         let failed = |error: rusqlite::Error| storing(&path, &error);
         schema::prepare(self.store).map_err(failed)?;
         tidy(self.store, self.results).map_err(failed)?;
@@ -223,7 +223,10 @@ impl KeptRuns<'_> {
             batch.execute("DELETE FROM groups", [])?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
-            starts::put_crunch(&batch, crunch, identity)
+            starts::unite(&batch, crunch, identity, |was| {
+                let changes = was.changes(&mut identity.clone());
+                changes.refusal().is_none() || changes.is_of_result()
+            })
         };
         closed().map_err(failed)?;
         batch.commit().map_err(failed)?;
