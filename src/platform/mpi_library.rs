@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::platform::launcher::LaunchInfo;
 use crate::util::error::{Error, Result};
+use crate::util::machine;
 use crate::util::programs::find_program;
 use crate::wire::transport::mpi::{Interface, load};
 
@@ -100,7 +101,11 @@ pub(crate) fn load_for(launched: Option<&LaunchInfo>) -> Result<()> {
             }
         }
     }
-    Err(not_found(launched, &interfaces, &failed, &launchers))
+    let error = not_found(launched, &interfaces, &failed, &launchers);
+    if launched.is_some_and(|launched| launched.rank > 0 && launched.is_first_on_host()) {
+        error.clone().within(&machine::host()).print(); // rank 0, on another host, may find a library
+    }
+    Err(error)
 }
 
 /// The programs of launchers whose library may be the one.
