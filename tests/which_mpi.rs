@@ -93,6 +93,14 @@ fn a_launcher_that_cannot_be_served_is_told_what_was_looked_for() {
     let seen = desk.run(broken(four("mpiexec.mpich")), &["doctor"]).exits(2);
     assert!(line(&seen, "MPI").contains("looked for libmpi.so.12"), "{}", seen.stdout);
 
+    // On a host without the library, its first rank speaks: rank 0 may have one on its own.
+    for (local, errors) in [("0", 1), ("1", 0)] {
+        let mut other = broken(gridmpi());
+        other.envs([("PMI_SIZE", "4"), ("PMI_RANK", "2"), ("MPI_LOCALRANKID", local)]);
+        let ran = desk.run(other, &["job.toml"]).exits(2);
+        assert_eq!(ran.stderr.matches(says).count(), errors, "{}", ran.stderr);
+    }
+
     let mut cray = broken(gridmpi());
     cray.envs([("SLURM_STEP_NUM_TASKS", "4"), ("PALS_RANKID", "0"), ("SLURM_PROCID", "0")]);
     let ran = desk.run(cray, &["job.toml"]).exits(2);

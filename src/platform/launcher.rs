@@ -34,6 +34,10 @@ const VARIABLES: [(&str, &str, &str); 4] = [
     (SLURM_ALLOCATION, "SLURM_PROCID", "SLURM_TASKS_PER_NODE"),
 ];
 
+/// The rank among those on this host, the innermost launcher first.
+#[cfg(feature = "mpi")]
+const LOCAL_RANKS: [&str; 3] = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"];
+
 const SLURM_STEP: &str = "SLURM_STEP_NUM_TASKS";
 const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
 
@@ -72,6 +76,12 @@ impl LaunchInfo {
             let rank = number(PMIX_RANK)?;
             Some(LaunchInfo { size: None, rank, on_host: 1, variable: PMIX_RANK, means, has_pmix })
         })
+    }
+
+    /// Whether no other process of the launcher on this host has a lower rank.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn is_first_on_host(&self) -> bool {
+        LOCAL_RANKS.iter().find_map(|name| std::env::var(name).ok()).is_some_and(|rank| rank == "0")
     }
 
     /// The MPIs that this launcher starts, the likeliest first, if its variables say so.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::platform::launcher::LaunchInfo;
 use crate::util::error::{Error, Result};
+use crate::util::machine;
 use crate::util::programs::find_program;
 use crate::wire::transport::mpi::{Interface, load, only_interface};
 
@@ -113,7 +114,11 @@ fn load_one_of(launched: Option<&LaunchInfo>, chosen: Option<Interface>) -> Resu
             }
         }
     }
-    Err(not_found(launched, &interfaces, &failed, &launchers))
+    let error = not_found(launched, &interfaces, &failed, &launchers);
+    if launched.is_some_and(|launched| launched.rank > 0 && launched.is_first_on_host()) {
+        error.clone().within(&machine::host()).print(); // rank 0, on another host, may find a library
+    }
+    Err(error)
 }
 
 /// The programs of launchers whose library may be the one.
