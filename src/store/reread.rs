@@ -71,7 +71,7 @@ impl Rereading {
 }
 
 /// A run as it is looked at: its worker, and its folder with the number of files and their state.
-struct Found {
+struct KeptRunRow {
     run: StoredRun,
     worker: Option<i64>,
     folder: Option<(String, i64, Option<String>)>,
@@ -103,7 +103,7 @@ impl KeptRuns<'_> {
             let found = self.step(&keys, next, has_state).map_err(failed)??;
             let Some(last) = found.last() else { return Ok(seen) };
             next = last.run.key + 1;
-            for Found { run, worker, folder } in found {
+            for KeptRunRow { run, worker, folder } in found {
                 let is_lacking = match &run.result {
                     Ok(_) => false,
                     Err(error) if self.kept.lacks_result(error) => true,
@@ -139,7 +139,7 @@ impl KeptRuns<'_> {
         keys: &RowKeys,
         next: i64,
         has_state: bool,
-    ) -> Result<Result<Vec<Found>>, rusqlite::Error> {
+    ) -> Result<Result<Vec<KeptRunRow>>, rusqlite::Error> {
         let of_folder = |column: &str| match has_state {
             true => format!(
                 "(SELECT d.{column} FROM workdirs d WHERE d.worker = runs.worker AND d.started = runs.started AND d.files IS NOT NULL)"
@@ -164,7 +164,7 @@ impl KeptRuns<'_> {
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             match reader.run(row)? {
-                Ok(run) => all.push(Found { run, worker: row.get(9)?, folder: folder(row)? }),
+                Ok(run) => all.push(KeptRunRow { run, worker: row.get(9)?, folder: folder(row)? }),
                 Err(damaged) => return Ok(Err(damaged)),
             }
         }
