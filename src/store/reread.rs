@@ -50,7 +50,7 @@ pub(super) struct ReadAgain {
 
 impl Rereading {
     /// Why not all runs can be read again, if that is so.
-    pub(super) fn refusal(&self, folder: &Path) -> Option<String> {
+    pub(super) fn refusal(&self, folder: &Path, changes: &str) -> Option<String> {
         let why = self.why.as_ref()?;
         let all = self.runs + self.lacking;
         let which = match all {
@@ -59,7 +59,7 @@ impl Rereading {
         };
         let example = if all == 0 { why.clone() } else { format!("the first: {why}") };
         Some(format!(
-            "results folder {}: result in [crunch] has changed, and nothing else of crunch, but {which} be read again from kept files ({example}); put result back, or start with --fresh, which moves the runs aside and computes all anew, or with --keep, which uses their results as they are",
+            "results folder {}: {changes}; that is result alone, but {which} be read again from kept files ({example}); put result back, or start with --fresh, which moves the runs aside and computes all anew, or with --keep, which uses their results as they are",
             folder.display()
         ))
     }
@@ -71,7 +71,7 @@ impl Rereading {
 }
 
 /// A run as it is looked at: its worker, and its folder with the number of files and their state.
-struct Found {
+struct KeptRunRow {
     run: StoredRun,
     worker: Option<i64>,
     folder: Option<(String, i64, Option<String>)>,
@@ -103,7 +103,7 @@ impl KeptRuns<'_> {
             let found = self.step(&keys, next, has_state).map_err(failed)??;
             let Some(last) = found.last() else { return Ok(seen) };
             next = last.run.key + 1;
-            for Found { run, worker, folder } in found {
+            for KeptRunRow { run, worker, folder } in found {
                 let is_lacking = match &run.result {
                     Ok(_) => false,
                     Err(error) if self.kept.lacks_result(error) => true,
@@ -139,7 +139,7 @@ impl KeptRuns<'_> {
         keys: &RowKeys,
         next: i64,
         has_state: bool,
-    ) -> Result<Result<Vec<Found>>, rusqlite::Error> {
+    ) -> Result<Result<Vec<KeptRunRow>>, rusqlite::Error> {
         let of_folder = |column: &str| match has_state {
             true => format!(
                 "(SELECT d.{column} FROM workdirs d WHERE d.worker = runs.worker AND d.started = runs.started AND d.files IS NOT NULL)"
@@ -164,7 +164,7 @@ impl KeptRuns<'_> {
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             match reader.run(row)? {
-                Ok(run) => all.push(Found { run, worker: row.get(9)?, folder: folder(row)? }),
+                Ok(run) => all.push(KeptRunRow { run, worker: row.get(9)?, folder: folder(row)? }),
                 Err(damaged) => return Ok(Err(damaged)),
             }
         }
@@ -197,7 +197,12 @@ impl KeptRuns<'_> {
 
     /// Puts the new results into the store, with the identity of the crunch that they have now; groups are closed
     /// again. All of it happens, or none.
-    pub(super) fn read_again(&self, crunch: i64, identity: &Identity) -> Result<ReadAgain> {
+    pub(super) fn read_again(
+        &self,
+        crunch: i64,
+        identity: &Identity,
+        changes: &str,
+    ) -> Result<ReadAgain> {
         let path = self.results.join(STORE_FILE);
         let failed = |error: rusqlite::Error| storing(&path, &error);
         schema::prepare(self.store).map_err(failed)?;
@@ -216,7 +221,7 @@ impl KeptRuns<'_> {
             rows::put_run(&batch, self.results, worker, which, when, &result)?.map_err(failed)?;
             rows::replace_error(&batch, worker, which, when, result.as_ref().err()).map_err(failed)
         })?;
-        if let Some(why) = seen.refusal(self.results) {
+        if let Some(why) = seen.refusal(self.results, changes) {
             return Err(Error::input(why));
         }
         let closed = || {
