@@ -24,13 +24,14 @@ mod result;
 mod rows;
 mod served;
 pub(crate) mod sources;
+mod versions;
 mod workdir_table;
 mod written;
 
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -47,7 +48,7 @@ use crate::job::parse::python_points::{PointCalls, PythonPoints};
 use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
-use crate::job::{Job, Places, RunFacts, SCORE, Seeding, check_job_name, check_name};
+use crate::job::{Job, Places, RunFacts, SCORE, Seeding, Versions, check_job_name, check_name};
 use crate::model::{Completeness, FileFunction, Loop, LoopNest, Order, Policy, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
@@ -119,7 +120,11 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let folder = folder.canonicalize().map_err(|error| Error::unreadable(folder, &error))?;
+    let own_folder = folder.canonicalize().map_err(|error| Error::unreadable(folder, &error))?;
+    let folder = match root.take("folder") {
+        Some(entry) => named_folder(&entry, &own_folder)?,
+        None => own_folder.clone(),
+    };
 
     let name = name(&mut root, file)?;
     let seed = root.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
@@ -145,13 +150,16 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     }
     let loop_entries = loops_entry.array()?;
 
-    let mut places = Places { file: file.display().to_string(), lines: Vec::new() };
+    let file_name = file.display().to_string();
+    let mut places = Places { file: file_name, folder: own_folder, lines: Vec::new() };
     let mut seeding = Seeding::default();
     let (mut loops, mut labels): (Vec<ParsedLoop>, Vec<_>) = Default::default();
+    let mut versions = Vec::new();
     for entry in &loop_entries {
-        let (next, label) = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
-        labels.extend(label.map(|label| (loops.len(), label)));
-        loops.push(next);
+        let parsed = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
+        labels.extend(parsed.label.map(|label| (loops.len(), label)));
+        versions.extend(parsed.version.map(|version| (loops.len(), version)));
+        loops.push(parsed.own);
     }
     let given_by = |source: &str| -> Vec<usize> {
         let is_so = |level: &usize| {
@@ -183,6 +191,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         GivenBy::Nest(_) | GivenBy::Nobody => dependent::nest(loops, &folder, None)?,
     };
     let nest = labelled(nest, &labels)?;
+    let versions = versions::of_points(versions, &nest)?;
     let groups = match report {
         Some(report) => report::listed_groups(&report, nest.loops())?,
         None => Default::default(),
@@ -210,7 +219,9 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
     let facts = RunFacts::of_any(&folder, has_workdir, policy.needs.gpus.is_some());
     let scope = Scope::of_crunch(&nest, &facts);
+    let version = table.take("version");
     let crunch = parse_crunch(&mut table, scope)?;
+    let versions = Versions { crunch: versions::of_crunch(version, &crunch)?, points: versions };
     let environment = environment::child_environment(&mut table, &crunch, scope)?;
     let result =
         table.take("result").map(|entry| result::parse(&entry, &crunch, scope)).transpose()?;
@@ -261,6 +272,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         workdir,
         result,
         environment,
+        versions,
         places,
     };
     if !matches!(given, GivenBy::Nest(_)) {
@@ -396,13 +408,27 @@ fn require(entry: &TomlEntry) -> Result<Completeness> {
     }
 }
 
+/// The folder that the job file names, to which relative paths are relative.
+fn named_folder(entry: &TomlEntry, own: &Path) -> Result<PathBuf> {
+    let folder = own.join(entry.text()?);
+    let found = folder.canonicalize().ok().filter(|folder| folder.is_dir());
+    found.ok_or_else(|| entry.error(format!("there is no folder {}", folder.display())))
+}
+
+/// A `[[loop]]`, with what is looked at once the points are known.
+struct ParsedEntry<'a> {
+    own: ParsedLoop<'a>,
+    label: Option<ParsedLabel<'a>>,
+    version: Option<TomlEntry<'a>>,
+}
+
 fn parse_loop<'a>(
     entry: &TomlEntry<'a>,
     folder: &Path,
     before: &[ParsedLoop],
     places: &mut Places,
     seeding: &mut Seeding,
-) -> Result<(ParsedLoop<'a>, Option<ParsedLabel<'a>>)> {
+) -> Result<ParsedEntry<'a>> {
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
@@ -418,7 +444,7 @@ fn parse_loop<'a>(
         }
         entry => entry.map(|entry| require(&entry)).transpose()?,
     };
-    let was = table.take("was");
+    let (was, version) = (table.take("was"), table.take("version"));
     let label =
         table.take("label").map(|label| ParsedLabel::of(label, &name, &names)).transpose()?;
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
@@ -444,7 +470,7 @@ fn parse_loop<'a>(
     }
     let entry = entry.clone();
     let own = ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition };
-    Ok((own, label))
+    Ok(ParsedEntry { own, label, version })
 }
 
 /// The value that older runs had: a point, or some fields of one.
