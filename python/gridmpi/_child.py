@@ -7,12 +7,12 @@ import json
 import linecache
 import os
 import pickle
-import re
 import sys
 import warnings
+from typing import Any
 
 
-def set_up(context):
+def set_up(context: dict[str, Any]) -> None:
     """What the caller has: where modules are found, and which warnings are shown."""
     sys.path[:] = context["path"]
     warnings.resetwarnings()
@@ -21,12 +21,10 @@ def set_up(context):
             kind = getattr(importlib.import_module(module), category)
         except (ImportError, AttributeError):
             continue  # of a module that only the caller has
-        pattern = [text and re.compile(text, re.I if at == 0 else 0) for at, text in enumerate((message, of_module))]
-        warnings.filters.append((action, pattern[0], kind, pattern[1], line))
-    getattr(warnings, "_filters_mutated", getattr(warnings, "_filters_mutated_lock_held", lambda: None))()
+        warnings.filterwarnings(action, message or "", kind, of_module or "", line)
 
 
-def check_files(files):
+def check_files(files: dict[str, str]) -> None:
     """The functions are those of the files as the caller has read them."""
     for path, digest in files.items():
         try:
@@ -38,14 +36,14 @@ def check_files(files):
             raise RuntimeError(f"{path} has changed since this run was started: start it again")
 
 
-def made(carried, name):
+def made(carried: dict[str, Any], name: str) -> Any:
     """A function of those that were carried, to be called with points by the names of loops."""
     function = pickle.loads(carried["functions"][name])
     objects, by_place = carried["objects"].get(name, {}), carried["by_place"]
     if not objects and not by_place and hasattr(function, "__name__"):
         return function
 
-    def point(loop, value):
+    def point(loop: str, value: Any) -> Any:
         # Each call has a copy of its own.
         return pickle.loads(objects[loop][value]) if loop in objects and isinstance(value, str) else value
 
@@ -71,7 +69,7 @@ def made(carried, name):
     return wrapper
 
 
-def functions(here, name, digest):
+def functions(here: str, name: str, digest: "str | None") -> dict[str, Any]:
     """The functions of a file, by their names."""
     with open(os.path.join(here, "context.json"), encoding="utf-8") as file:
         set_up(json.load(file))

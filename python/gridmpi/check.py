@@ -17,7 +17,7 @@ class Check:
         self.about = about
 
     def __bool__(self) -> bool:
-        return self.about.get("exit_code", self.about.get("exit")) == 0
+        return bool(self.about["ok"])
 
     def __repr__(self) -> str:
         return json.dumps(self.about, indent=1)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
 import json
 import linecache
+import marshal
 import os
 import pickle
 import sys
 import types
 import warnings
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,19 +45,26 @@ def pickled(value: Any, what: str) -> bytes:
             return plain
     except Exception:  # a lambda, a closure
         pass
-    for name in ("cloudpickle", "joblib.externals.cloudpickle"):
-        try:
-            carrier = importlib.import_module(name)
-        except ImportError:
-            continue
-        try:
-            return bytes(carrier.dumps(value, 5))
-        except Exception as error:
-            raise Error(f"{what} cannot be carried to other processes: {type(error).__name__}: {error}") from None
-    raise Error(
-        f"{what} is known in this session alone (it is a lambda, a closure, or defined in a notebook or script), and to "
-        "carry it to other processes takes cloudpickle: pip install cloudpickle, or put it into a module of its own"
-    )
+    try:
+        cloudpickle: Any = importlib.import_module("cloudpickle")
+    except ImportError:
+        raise Error(
+            f"{what} is known in this session alone (it is a lambda, a closure, or defined in a notebook or script), and to "
+            "carry it to other processes takes cloudpickle: pip install cloudpickle, or put it into a module of its own"
+        ) from None
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        # Code with its places, for tracebacks: cloudpickle leaves them out.
+        dispatch_table = ChainMap(
+            {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))}, cloudpickle.Pickler.dispatch_table
+        )
+
+    file = io.BytesIO()
+    try:
+        Pickler(file, 5).dump(value)
+    except Exception as error:
+        raise Error(f"{what} cannot be carried to other processes: {type(error).__name__}: {error}") from None
+    return file.getvalue()
 
 
 @dataclass
@@ -144,7 +154,8 @@ def context() -> bytes:
     """What children take over from this process."""
     path = [os.path.abspath(folder or ".") for folder in sys.path if isinstance(folder, str)]
     filters = []
-    for action, message, category, module, line in warnings.filters:
+    given: Any = warnings.filters
+    for action, message, category, module, line in given:
         patterns = [text if text is None or isinstance(text, str) else text.pattern for text in (message, module)]
         filters.append([action, patterns[0], (category.__module__, category.__qualname__), patterns[1], line])
     return json.dumps({"path": list(dict.fromkeys(path)), "filters": filters}).encode()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 FILE = "job.toml"
 
 
-def text_of(top: Mapping[str, Any], crunch: Mapping[str, Any], final: Any, loops: list[tuple[str, Mapping[str, Any]]]) -> str:
+def text_of(top: Mapping[str, Any], crunch: Mapping[str, Any], final: Any, loops: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """The text of a job file."""
     tables = {key: value for key, value in top.items() if isinstance(value, Mapping)}
     plain = {key: value for key, value in top.items() if key not in tables}
@@ -92,7 +93,7 @@ def read(path: Path) -> Nest:
         import tomllib
     else:
         try:
-            import tomli as tomllib
+            tomllib: Any = importlib.import_module("tomli")
         except ImportError:
             raise Error("to read a job file takes Python 3.11 or newer, or the package tomli") from None
     try:
@@ -171,7 +172,7 @@ class JobFile:
         """The tables [[loop]]."""
         points = Carried("gridmpi_points")
         reduce = Carried("gridmpi_reduce")
-        found = []
+        found: list[tuple[str, Mapping[str, Any]]] = []
         for level, one in enumerate(self.nest._loops):
             keys = dict(one.keys)
             if "objects" in keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from .digests import contents_of
 from .errors import Error, RunsFailed
 from .loops import point_of
 from .nest import Nest
+from .process import verb
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,28 +51,22 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
     given: dict[str, Any] = dict(keys)
     errors, results = given.pop("errors", "raise"), given.pop("results", None)
     points = [as_point(value) for value in values]
-    nest = Nest("map")
+    nest, named = Nest("map"), {}
     if any(point is None for point in points):
-        named = {}
-        for at, value in enumerate(values):
-            name = f"{type(value).__name__} {contents_of({'value': value}).digest()}"
-            named[name if name not in named else f"{name} {at}"] = value
+        names = [f"{type(value).__name__} {contents_of({'value': value}).digest()}" for value in values]
+        named = dict(zip(names, values))
         nest = nest.loop("x", named)
     else:
-        nest = nest.loop("x", points)
+        names = [json.dumps(point) for point in points]
+        nest = nest.loop("x", list(dict(zip(names, points)).values()))
+    task_of = {name: task for task, name in enumerate(dict.fromkeys(names))}  # equal values are called once
     with tempfile.TemporaryDirectory(prefix="gridmpi-map-") as private:
         folder = os.fspath(results) if results is not None else os.path.join(private, "results")
-        run = nest._with(_crunch={"by_place": "x"}).start(function, results=folder, **given)
-        if errors == "raise":
-            rows = run.wait().runs.rows
-        else:
-            rows = run.wait("keep").runs.rows
-        found = verb_values(folder)
-        return [found[row["task"]] if row["status"] == "ok" else RunsFailed(str(row["error"]), None, [row]) for row in rows]
+        nest._with(_crunch={"by_place": "x"}).start(function, results=folder, **given).wait(errors)
+        runs = {run["task"]: run for run in verb(["runs", folder, "--format", "json"])}
 
+    def of(name: str) -> Any:
+        run = runs[task_of[name]]
+        return run["value"] if run["status"] == "ok" else RunsFailed(str(run["error"]), None, [run])
 
-def verb_values(folder: str) -> dict[int, Any]:
-    """What each task has returned."""
-    from .process import verb
-
-    return {run["task"]: run["value"] for run in verb(["runs", folder, "--format", "json"])}
+    return [of(name) for name in names]

@@ -33,7 +33,7 @@ def own_file(module: str) -> str | None:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):
         return None
-    return spec.origin if spec and is_own(spec.origin) else None
+    return spec.origin if spec and spec.has_location and is_own(spec.origin) else None
 
 
 def digest_of_text(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import json
 import sys
 import time
@@ -78,7 +79,8 @@ class Bar:
     """A bar in a terminal or in Jupyter; nothing elsewhere, unless it is asked for."""
 
     def __init__(self, name: str, wanted: bool | None) -> None:
-        self._name, self._handle, self._last, self._begun = name, None, "", time.monotonic()
+        self._name, self._last, self._begun = name, "", time.monotonic()
+        self._handle: Any = None
         self._kind = "none"
         if wanted is not False:
             if in_jupyter():
@@ -100,11 +102,10 @@ class Bar:
                 sys.stderr.flush()
             self._last = line
         elif self._kind == "jupyter":
-            from IPython.display import HTML, display
-
-            shown = HTML(f"{html.escape(self._name)} {progress._repr_html_()}")
+            display: Any = importlib.import_module("IPython.display")
+            shown = display.HTML(f"{html.escape(self._name)} {progress._repr_html_()}")
             if self._handle is None:
-                self._handle = display(shown, display_id=True)
+                self._handle = display.display(shown, display_id=True)
             else:
                 self._handle.update(shown)
 

@@ -11,7 +11,7 @@ from typing import Any
 from .errors import Error
 from .process import output, verb
 from .progress import Progress, of_status
-from .tables import Export, Table
+from .tables import Export, Table, with_numbers
 
 
 class Results:
@@ -93,7 +93,7 @@ class Results:
                     value = one["value"] if isinstance(one["value"], dict) else {"score": one["score"]}
                     rows.append({**row["coordinates"], "place": one["place"], **one["coordinates"],
                                  "score": one["score"], **value, **own, "status": row["status"]})
-            return rows
+            return with_numbers(rows)
 
         return Table(read)
 
@@ -101,10 +101,10 @@ class Results:
         """Everything about one task, in words."""
         return output(["explain", self.folder, str(task)])
 
-    def report(self, path: str | os.PathLike[str]) -> Path:
-        """Writes a report of the results, as one HTML file."""
-        output(["report", self.folder, "--out", os.fspath(path)])
-        return Path(path)
+    def report(self) -> Path:
+        """Writes a report of the results, one HTML file in their folder, and returns its path."""
+        output(["report", self.folder])
+        return Path(self.folder) / "report.html"
 
     def _loops(self) -> dict[str, str]:
         """The loops, and how each is reduced."""
@@ -141,7 +141,7 @@ class Results:
             final = {f"final.{name}": field for name, field in final_of(group).items()}
             rows.append({**best, **score, **fields, **final, "runs": group["runs"], "failed": group["failed"],
                          "status": group.get("status"), "error": group.get("error")})
-        return rows
+        return with_numbers(rows)
 
     def _has_finals(self) -> bool:
         return any("final" in group for group in self._written()["groups"])

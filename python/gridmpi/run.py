@@ -159,11 +159,11 @@ class Run:
                 warn(self._log.warnings(), 5)
 
     def _outcome(self, errors: str) -> Results:
-        results = Results(self.results_folder)
-        if self._code == COMPLETE or self._code == SOME_FAILED and errors == "keep":
+        if self._code in (COMPLETE, SOME_FAILED):
+            results = Results(self.results_folder)
+            if self._code == SOME_FAILED and errors == "raise":
+                raise failed(results, self._log)
             return results
-        if self._code == SOME_FAILED:
-            raise failed(results, self._log)
         message = message_of(self._log.lines)
         if self._code == INTERRUPTED:
             raise Interrupted(message or "it was ended before it was complete; the same call goes on with the rest")
@@ -197,12 +197,12 @@ def differences(folder: Path, message: str) -> str:
     """What has changed in the sources that a message names by their digests."""
     found = ""
     for kind, was, now in re.findall(r"from `(code|source) ([0-9a-f]{24})` to `(?:code|source) ([0-9a-f]{24})`", message):
-        texts = []
+        texts: list[list[str]] = []
         for digest in (was, now):
             with contextlib.suppress(OSError):
                 texts.append((folder / functions.FOLDER / "sources" / digest).read_text(encoding="utf-8").splitlines())
         if len(texts) == 2:
-            lines = list(difflib.unified_diff(*texts, n=1, lineterm=""))[3:]
+            lines = list(difflib.unified_diff(texts[0], texts[1], n=1, lineterm=""))[3:]
             found += "\n" + "\n".join(f"    {line}" for line in lines[:20])
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import json
 import subprocess
 import tempfile
@@ -15,21 +16,20 @@ from .errors import Error
 from .process import called, environment
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
-    import pyarrow
+    import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    import polars  # type: ignore[import-not-found,unused-ignore]
+    import pyarrow  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 SHOWN = 20  # rows that a notebook shows
 SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 def with_numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """JSON has texts for infinities: in a column of numbers they are numbers again."""
+    """JSON has texts for infinities: in a column without other texts they are numbers again."""
     marked = {name for row in rows for name, value in row.items() if isinstance(value, str) and value in SPECIAL}
     for name in marked:
         values = [row.get(name) for row in rows]
-        numbers = [value for value in values if isinstance(value, (int, float))]
-        if numbers and all(value is None or not isinstance(value, str) or value in SPECIAL for value in values):
+        if all(not isinstance(value, str) or value in SPECIAL for value in values):
             for row in rows:
                 if isinstance(row.get(name), str):
                     row[name] = SPECIAL[row[name]]
@@ -93,17 +93,13 @@ class Table(Sequence[Mapping[str, Any]]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """A frame of pandas."""
-        pandas = package("pandas")
-        frame = pandas.DataFrame(self.columns)
-        assert isinstance(frame, pandas.DataFrame)
-        return frame
+        frame: Any = package("pandas").DataFrame(self.columns)
+        return frame  # type: ignore[no-any-return,unused-ignore]
 
     def to_polars(self) -> polars.DataFrame:
         """A frame of polars."""
-        polars = package("polars")
-        frame = polars.DataFrame(self.rows, infer_schema_length=None)
-        assert isinstance(frame, polars.DataFrame)
-        return frame
+        frame: Any = package("polars").DataFrame(self.rows, infer_schema_length=None)
+        return frame  # type: ignore[no-any-return,unused-ignore]
 
     def to_arrow(self) -> pyarrow.Table:
         """A table of Arrow."""
@@ -142,8 +138,6 @@ def shown(value: Any) -> str:
 
 def package(name: str) -> Any:
     """A package that this needs and the rest does not."""
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -183,22 +177,19 @@ class Export(Table):
 
     def to_pandas(self) -> pandas.DataFrame:
         """A frame of pandas, with the types of the Parquet export. This takes pyarrow, too."""
-        pandas = package("pandas")
+        read = package("pandas").read_parquet
         package("pyarrow")
-        frame = self._parquet(pandas.read_parquet)
-        assert isinstance(frame, pandas.DataFrame)
-        return frame
+        frame: Any = self._parquet(read)
+        return frame  # type: ignore[no-any-return,unused-ignore]
 
     def to_polars(self) -> polars.DataFrame:
         """A frame of polars, with the types of the Parquet export."""
-        polars = package("polars")
-        frame = self._parquet(lambda file: polars.read_parquet(file, memory_map=False))
-        assert isinstance(frame, polars.DataFrame)
-        return frame
+        read = package("polars").read_parquet
+        frame: Any = self._parquet(lambda file: read(file, memory_map=False))
+        return frame  # type: ignore[no-any-return,unused-ignore]
 
     def to_arrow(self) -> pyarrow.Table:
         """A table of Arrow, with the types of the Parquet export."""
         package("pyarrow")
-        import pyarrow.parquet
-
-        return self._parquet(lambda file: pyarrow.parquet.read_table(file, memory_map=False))
+        read = package("pyarrow.parquet").read_table
+        return self._parquet(lambda file: read(file, memory_map=False))

@@ -80,10 +80,8 @@ def as_json(given: Any, where: str) -> str:
 
     def marked(inner: Any) -> Any:
         inner = plain(inner)
-        if isinstance(inner, float) and not math.isfinite(inner):
-            if math.isnan(inner):
-                raise Error(f"{where} has NaN, which is no point")
-            return "Infinity" if inner > 0 else "-Infinity"
+        if isinstance(inner, float) and math.isnan(inner):
+            raise Error(f"{where} has NaN, which is no point")
         if isinstance(inner, Mapping):
             return {str(name): marked(field) for name, field in inner.items()}
         if isinstance(inner, (list, tuple)):

@@ -16,6 +16,8 @@ pub(crate) mod invocation;
 pub(crate) mod machine;
 pub(crate) mod own_children;
 pub(crate) mod panic;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) mod parent;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
 pub(crate) mod programs;
