@@ -48,13 +48,13 @@ def made(carried: dict[str, Any], name: str) -> Any:
         return pickle.loads(objects[loop][value]) if loop in objects and isinstance(value, str) else value
 
     within = {"function": function, "point": point, "by_place": by_place}
-    call = "**{loop: point(loop, value) for loop, value in points.items()}"
+    text = "lambda **points: function(**{loop: point(loop, value) for loop, value in points.items()})"
     if by_place:
-        call = f"point({by_place!r}, points[{by_place!r}])"
+        within["kept"] = kept
+        text = f"lambda **points: kept(function(point({by_place!r}, points[{by_place!r}])))"
     elif carried["loads"] == name:
-        call = "*[point(by_loop, value) for value in values]"
+        text = "lambda value: function(point(by_loop, value))"
         within["by_loop"] = carried["data"]
-    text = "lambda *values, **points: function(" + call + ")"
     # In no file, so that errors begin with the function itself.
     wrapper = eval(compile(text, "<string>", "eval"), within)
     wrapper.__name__ = getattr(function, "__name__", type(function).__name__)
@@ -67,6 +67,22 @@ def made(carried: dict[str, Any], name: str) -> Any:
         except (TypeError, ValueError):
             pass
     return wrapper
+
+
+def kept(value: Any) -> dict[str, Any]:
+    """What a call has returned, as a run that says it exactly: a plain number would be a score, and JSON as others read
+    it has no infinities.
+    """
+    def plain(inner: Any) -> Any:
+        return inner.tolist() if hasattr(inner, "tolist") else inner.item()
+
+    try:
+        json.dumps(value, allow_nan=False, default=plain)
+    except ValueError:
+        return {"json": json.dumps(value, default=plain)}
+    except Exception:  # the child says what it is that cannot be kept
+        pass
+    return {"value": value}
 
 
 def functions(here: str, name: str, digest: "str | None") -> dict[str, Any]:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import io
 import json
 import linecache
-import marshal
 import os
 import pickle
 import sys
 import types
 import warnings
-from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .carry import pickled
 from .digests import Contents, codes, contents_of, is_importable
-from .errors import Error
 from .modules import is_own
 
 FOLDER = "python"  # in the results folder
@@ -34,37 +30,6 @@ def own_place(function: Any, folder: Path) -> str | None:
     if "." in function.__module__ or "." in function.__qualname__ or not is_own(file):
         return None
     return f"{os.path.relpath(str(file), folder)}:{function.__name__}"
-
-
-def pickled(value: Any, what: str) -> bytes:
-    """A value for children. What the caller's session alone has is carried by cloudpickle, else by reference."""
-    plain: bytes | None = None
-    try:
-        plain = pickle.dumps(value, 5)
-        if b"__main__" not in plain:
-            return plain
-    except Exception:  # a lambda, a closure
-        pass
-    try:
-        cloudpickle: Any = importlib.import_module("cloudpickle")
-    except ImportError:
-        raise Error(
-            f"{what} is known in this session alone (it is a lambda, a closure, or defined in a notebook or script), and to "
-            "carry it to other processes takes cloudpickle: pip install cloudpickle, or put it into a module of its own"
-        ) from None
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        # Code with its places, for tracebacks: cloudpickle leaves them out.
-        dispatch_table = ChainMap(
-            {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))}, cloudpickle.Pickler.dispatch_table
-        )
-
-    file = io.BytesIO()
-    try:
-        Pickler(file, 5).dump(value)
-    except Exception as error:
-        raise Error(f"{what} cannot be carried to other processes: {type(error).__name__}: {error}") from None
-    return file.getvalue()
 
 
 @dataclass

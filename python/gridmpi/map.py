@@ -67,6 +67,9 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
 
     def of(name: str) -> Any:
         run = runs[task_of[name]]
-        return run["value"] if run["status"] == "ok" else RunsFailed(str(run["error"]), None, [run])
+        if run["status"] != "ok":
+            return RunsFailed(str(run["error"]), None, [run])
+        kept = run["value"]
+        return json.loads(kept["json"]) if "json" in kept else kept["value"]
 
     return [of(name) for name in names]

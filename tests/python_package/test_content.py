@@ -196,19 +196,45 @@ def test_readers_load_no_pickle(desk):
     assert not (desk.folder / "loaded").exists()
 
 
-def test_without_cloudpickle_modules_work_and_the_rest_is_refused(desk):
-    desk.write("fits.py", "def fit(x):\n    return x\n")
+def test_without_cloudpickle_functions_of_a_script_work_and_classes_are_refused(desk):
     ran = desk.script("""
 import sys
 sys.modules["cloudpickle"] = None
-import gridmpi, fits
-nest = gridmpi.Nest("n").loop("x", [1, 2])
-print(nest.run(fits.fit).runs["score"])
-try:
-    nest.run(lambda x: x)
-except gridmpi.Error as error:
-    print(error)
+import math
+import gridmpi
+
+SCALE = [2]
+
+def even(x):
+    return x == 0 or odd(x - 1)
+
+def odd(x):
+    return x > 0 and even(x - 1)
+
+def closed(factor):
+    def fit(x, *, plus=0.5):
+        return (fit(x - 1) if x > 3 else x) * factor * SCALE[0] + plus + math.floor(x) * even(x)
+    return fit
+
+nest = gridmpi.Nest("n").loop("x", [1, 2, 5])
+fit = closed(3)
+assert nest.run(fit).runs["score"] == [fit(1), fit(2), fit(5)]
+
+class Model:
+    pass
+
+def uses(x):
+    return Model()
+
+def counts(x):
+    global SCALE
+    SCALE = [3]
+
+for function in (uses, counts):
+    try:
+        nest.run(function, fresh=True)
+    except gridmpi.Error as error:
+        print(error)
 """).ends()
-    assert ran.out.startswith("[1, 2]") and "pip install cloudpickle" in ran.out
-
-
+    assert "uses the class Model" in ran.out and ran.out.count("pip install cloudpickle") == 2, ran.out
+    assert "which sets a global name" in ran.out

@@ -11,6 +11,12 @@ def test_a_list_comes_back_in_order(desk):
     assert gridmpi.map(lambda d: d["a"] + d["b"][0], [{"a": 1, "b": [2]}, {"a": 3, "b": [4]}]) == [3, 7]
     assert gridmpi.map(abs, []) == []
     assert gridmpi.map(lambda x: [x, {"y": None}], [1]) == [[1, {"y": None}]]
+    exact = gridmpi.map(lambda x: [x, 2**60 + 1, x / 4, str(x)], [1, 2])
+    assert exact == [[1, 2**60 + 1, 0.25, "1"], [2, 2**60 + 1, 0.5, "2"]] and type(exact[0][0]) is int
+    inf = float("inf")
+    assert gridmpi.map(lambda x: x, [inf, "Infinity", "NaN"]) == [inf, "Infinity", "NaN"]
+    assert gridmpi.map(lambda x: {"a": [x * float("nan")], "b": "NaN"}, [1])[0]["b"] == "NaN"
+    assert gridmpi.map(lambda x: 2**60 + x, [1]) == [2**60 + 1]
     assert not (desk.folder / "results").exists(), "nothing is kept unless it is asked for"
 
 
