@@ -126,7 +126,7 @@ class Contents:
             self._done[key] = (found, value)
         return found
 
-    def _pieces(self, value: Any) -> Iterator[bytes]:
+    def _pieces(self, value: Any) -> Iterator[bytes | memoryview]:
         kind = type(value)
         if value is None or kind in (bool, int, float, complex, str, bytes, bytearray, range, type(...)):
             yield kind.__name__.encode()
@@ -166,9 +166,15 @@ class Contents:
         else:
             yield from self._object(value)
 
-    def _array(self, value: Any) -> Iterator[bytes]:
+    def _array(self, value: Any) -> Iterator[bytes | memoryview]:
         yield f"array {value.dtype.str} {value.dtype.descr if value.dtype.names else ''} {value.shape}".encode()
-        yield self.of(value.tolist()) if value.dtype.hasobject else value.tobytes()
+        if value.dtype.hasobject:
+            yield self.of(value.tolist())
+            return
+        try:
+            yield memoryview(value).cast("B")  # a large one is not copied
+        except (TypeError, ValueError, BufferError):  # in another order, empty, or dates
+            yield value.tobytes()
 
     def _frame(self, value: Any) -> Iterator[bytes]:
         """A frame or a series of pandas: its blocks may be divided in several ways."""

@@ -32,7 +32,7 @@ class RunsFailed(Error):
     def __init__(self, message: str, results: Results | None, failures: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(message)
         self.results = results
-        self.failures = list(failures)
+        self.failures = failures
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RunsFailed, (str(self), None, self.failures)
+        return RunsFailed, (str(self), None, list(self.failures))

@@ -13,7 +13,7 @@ from . import functions, toml
 from .digests import Contents, contents_of
 from .errors import Error
 from .functions import Carried, own_place
-from .keys import KINDS
+from .keys import KINDS, PRIVATE
 from .loops import Loop
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def portable(nest: Nest) -> str:
         if isinstance(keys.get("reduce"), Mapping):
             keys["reduce"] = of_table(keys["reduce"], f"the reduction of loop '{one.name}'")
         loops.append((one.name, keys))
-    crunch = of_table(nest._crunch, "[crunch]")
+    crunch = of_table({key: value for key, value in nest._crunch.items() if key not in PRIVATE}, "[crunch]")
     final = None if nest._final is None else of_table(nest._final, "[final]")
     if cannot:
         raise Error("a job file cannot hold this nest: " + "; ".join(cannot))
@@ -108,6 +108,7 @@ def read(path: Path) -> Nest:
     nest = Nest(found.pop("name", path.stem))
     parsed = tuple(Loop(keys.pop("name", ""), keys) for keys in loops)
     folder = {"folder": os.path.join(os.path.abspath(path.parent), found.pop("folder", ""))}
+    crunch["of_file"] = True
     return nest._with(_top={**nest._top, **found, **folder}, _loops=parsed, _crunch=crunch, _final=final)
 
 
@@ -128,8 +129,8 @@ class JobFile:
     def crunch(self) -> dict[str, Any]:
         """The table [crunch]."""
         keys = dict(self.nest._crunch)
-        by_place = keys.pop("by_place", None)
-        if "python" in keys:
+        by_place, of_file = keys.pop("by_place", None), keys.pop("of_file", False)
+        if "python" in keys and not of_file:
             keys.setdefault("interpreter", sys.executable)
         given = {name: keys[key] for name, key in (("crunch", "python"), ("load", "load")) if callable(keys.get(key))}
         if not given and self.objects:

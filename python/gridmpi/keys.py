@@ -63,7 +63,7 @@ class StartKeys(CrunchKeys, total=False):
 
     workers: int
     threads: int
-    mpi: bool
+    mpi: bool | Sequence[str]
     results: str | os.PathLike[str]
     fresh: bool
     keep_changed: bool
@@ -84,6 +84,7 @@ class RunKeys(StartKeys, total=False):
 
 CRUNCH = frozenset(CrunchKeys.__annotations__) - {"final"}
 START = frozenset(StartKeys.__annotations__) - frozenset(CrunchKeys.__annotations__)
+PRIVATE = ("by_place", "of_file")  # beside the keys of [crunch]
 KINDS = ("builtin", "python", "r", "command", "shell", "serve")
 SOURCES = ("values", "json", "range", "linspace", "logspace", "dates", "files", "folders", "rows", "grid", "grids",
            "zip", "random", "lhs", "sobol", "python")

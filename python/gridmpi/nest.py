@@ -16,7 +16,7 @@ from .keys import CRUNCH, KINDS, START, Function, check
 from .loops import Loop, loop
 from .plan import Plan
 from .process import output, verb
-from .run import Run
+from .run import Run, claim
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -122,7 +122,7 @@ class Nest:
             given["python"] = function
         if len(kinds) > 1:
             raise Error(f"what is called is said twice, by {' and '.join(kinds)}: keep one of them")
-        before = {key: value for key, value in self._crunch.items() if not (kinds and key in KINDS)}
+        before = {key: value for key, value in self._crunch.items() if not (kinds and key in (*KINDS, "of_file"))}
         final = given.pop("final", None)
         if final is not None and not isinstance(final, Mapping):
             final = {"python": final}
@@ -137,8 +137,8 @@ class Nest:
             keys: the keys of ``[crunch]``, and these:
 
                 - ``workers``: how many calls at a time; one per core, unless it is given.
-                - ``mpi``: start mpirun, with a rank for each worker and one that hands out the calls; ``threads`` says
-                  how many calls each rank makes at a time.
+                - ``mpi``: start mpirun, with a rank for each worker and one that hands out the calls; a list has more options
+                  for mpirun. ``threads`` says how many calls each rank makes at a time.
                 - ``results``: the results folder, ``results/NAME`` unless it is given.
                 - ``fresh``: move earlier results aside. ``keep_changed``: use them though the function has changed.
                   ``keep_failed``: do not try failed runs again.
@@ -228,7 +228,8 @@ class Nest:
         """
         nest = self.crunch(function, **keys)
         folder = nest.results_folder(results)
-        file = nest._write(Path(folder))
+        with claim(Path(os.path.abspath(folder))):
+            file = nest._write(Path(folder))
         words = ["sbatch", str(file), "--out", folder]
         options = {"nodes": nodes, "ntasks-per-node": ntasks_per_node, "threads": threads, "time": time,
                    "partition": partition, "parts": parts, "requeues": requeues, "launcher": launcher}

@@ -124,7 +124,7 @@ class Starter:
             words, answer = self._wanted.get()
             try:
                 answer.put(subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(),
                     start_new_session=True,  # Ctrl-C is for Python, which passes it on once
                 ))
             except OSError as error:

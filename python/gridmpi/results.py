@@ -109,13 +109,17 @@ class Results:
     def _loops(self) -> dict[str, str]:
         """The loops, and how each is reduced."""
         path = Path(self.folder) / "runs.sqlite"
-        store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
         try:
-            return {name: reduce or "" for name, reduce in store.execute("SELECT name, reduce FROM loops ORDER BY level")}
-        except sqlite3.Error as error:
-            raise Error(f"{path} cannot be read: {error}") from None
-        finally:
-            store.close()
+            store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+            try:
+                found = store.execute("SELECT name, reduce FROM loops ORDER BY level").fetchall()
+            finally:
+                store.close()
+        except sqlite3.Error as error:  # a file system without locks, a folder that cannot be written to
+            found = [(loop["name"], loop["reduce"]) for loop in self._written().get("loops", [])]
+            if not found:
+                raise Error(f"{path} cannot be read: {error}") from None
+        return {name: reduce or "" for name, reduce in found}
 
     def _written(self) -> dict[str, Any]:
         """The summary that a start writes at its end."""

@@ -13,10 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from . import functions
 from ._program import program
@@ -29,12 +28,14 @@ if TYPE_CHECKING:
     from .nest import Nest
 
 COMPLETE, INTERRUPTED, SOME_FAILED = 0, 75, 100
-running: weakref.WeakSet[Run] = weakref.WeakSet()
+running: set[Run] = set()
 
 
 def words_of(options: Mapping[str, Any], job: str, results: str) -> list[str]:
     """The command for a run."""
     workers, mpi = options.get("workers"), bool(options.get("mpi"))
+    if isinstance(options.get("mpi"), str):
+        raise Error(f"mpi is True, or a list of more options for mpirun, found {options['mpi']!r}")
     for name in ("workers", "threads"):
         number = options.get(name)
         if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
@@ -44,6 +45,7 @@ def words_of(options: Mapping[str, Any], job: str, results: str) -> list[str]:
             if options.get(name):
                 raise Error(f"{name} goes with threads, not with mpi=True")
         words = ["launch", "-n", str((workers or os.cpu_count() or 1) + 1), job]
+        more = [] if options["mpi"] is True else ["--", *map(str, options["mpi"])]
         words += ["--threads", str(options["threads"])] if options.get("threads") else []
         words += ["--master-works"] if options.get("master_works") else []
     else:
@@ -51,6 +53,7 @@ def words_of(options: Mapping[str, Any], job: str, results: str) -> list[str]:
             raise Error("threads says how many calls a rank makes at a time, and goes with mpi=True; say workers=")
         if options.get("master_works"):
             raise Error("master_works goes with mpi=True")
+        more = []
         words = ["run", job, "--threads", str(workers or os.cpu_count() or 1), "--format", "csv"]
         words += ["--keep-failed"] if options.get("keep_failed") else []
         words += ["--batch", str(options["batch"])] if options.get("batch") else []
@@ -59,7 +62,8 @@ def words_of(options: Mapping[str, Any], job: str, results: str) -> list[str]:
     words += ["--fresh"] if options.get("fresh") else []
     words += ["--keep"] if options.get("keep_changed") else []
     words += ["--grace", str(options["grace"])] if options.get("grace") is not None else []
-    return [*words, *(["-v"] if options.get("verbose") else [])]
+    words += ["-v"] if options.get("verbose") else []
+    return [*words, *more]
 
 
 class Run:
@@ -75,6 +79,7 @@ class Run:
         self._signals = 0
         self._taken = threading.Lock()
         self._code: int | None = None
+        self._caller = os.getpid()
         try:
             job = nest._write(self._folder)
             words = words_of(options, os.path.relpath(job), self.results_folder)
@@ -82,10 +87,9 @@ class Run:
         except BaseException:
             self._lock.close()
             raise
-        assert self._process.stdout is not None and self._process.stderr is not None
-        self._log = Log(self._process.stderr, sys.stderr if options.get("verbose") else None)
-        self._output = Log(self._process.stdout)
         running.add(self)
+        assert self._process.stderr is not None
+        self._log = Log(self._process.stderr, sys.stderr if options.get("verbose") else None)
 
     @property
     def progress(self) -> Progress:
@@ -108,7 +112,7 @@ class Run:
         """
         self._signal(signal.SIGINT)
 
-    def wait(self, errors: str = "raise") -> Results:
+    def wait(self, errors: Literal["raise", "keep"] = "raise") -> Results:
         """Waits until it has ended.
 
         Args:
@@ -152,7 +156,6 @@ class Run:
             if self._code is None:
                 self._code = self._process.wait()
                 self._log.close()
-                self._output.close()
                 self._lock.close()
                 self._bar.close(self.progress)
                 running.discard(self)
@@ -177,14 +180,12 @@ class Run:
 
 def failed(results: Results, log: Log) -> RunsFailed:
     """The error for runs that have failed, with the first one's traceback."""
-    failures = results.failures.rows
+    failures = results.failures
     text = log.failures() or "some results are incomplete"
-    if failures:
-        first = failures[0]
+    if first := next(iter(failures.head(1)), None):
         loops = results.loops
         points = ", ".join(f"{name}={first[name]!r}" for name in first if name.partition(".")[0] in loops and first[name] is not None)
         text += f"\n\ntask {first['task']} ({points}):\n{first['error']}"
-        text += f"\n\nand {len(failures) - 1} more" if len(failures) > 1 else ""
     else:
         errors = [str(row["error"]) for row in results.summary if row.get("error")]
         errors += [str(row["final.error"]) for row in results.summary if row.get("final.error")]
@@ -228,8 +229,9 @@ def claim(folder: Path) -> IO[bytes]:
 @atexit.register
 def end_all() -> None:
     """Runs that nobody waits for end in order with this process."""
-    for run in list(running):
+    own = [run for run in running if run._caller == os.getpid()]
+    for run in own:
         run.cancel()
-    for run in list(running):
+    for run in own:
         with contextlib.suppress(subprocess.TimeoutExpired):
             run._process.wait(60)

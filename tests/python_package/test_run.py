@@ -68,6 +68,9 @@ def test_a_job_file_and_the_package_give_the_same(desk):
     assert 'python = "fits.py:fit"' in (desk.folder / "job.toml").read_text()
     written = [(desk.folder / "out" / name / "summary.json").read_bytes() for name in ("package", "job")]
     assert written[0] == written[1]
+    began = gridmpi.open("out/job").runs["started"]
+    again = gridmpi.from_toml("job.toml").run(results="out/job")
+    assert again.runs["started"] == began, "the program and the package go on with each other's runs"
     assert results.summary.rows == gridmpi.open("out/job").summary.rows
 
 
@@ -256,6 +259,14 @@ def test_a_run_is_started_watched_and_cancelled(desk):
     run.cancel()
     with pytest.raises(gridmpi.Interrupted):
         run.wait()
+    ranks = gridmpi.Nest("ranks").loop("x", range(200)).start(slow, workers=2, mpi=["--timeout", "100"], grace=2)
+    while ranks.progress.done < 3:
+        assert not ranks.done
+        time.sleep(0.05)
+    ranks.cancel()
+    with pytest.raises(gridmpi.Interrupted):
+        ranks.wait()
+    assert 3 <= len(ranks.results.runs) < 200
     kept = len(gridmpi.open("results/slow").runs)
     assert 3 <= kept < 200
     shorter = gridmpi.Nest("slow").loop("x", range(kept + 2))
