@@ -314,15 +314,17 @@ def source_of(function: types.FunctionType) -> str:
         return lines.strip()  # a lambda in the middle of a statement
 
 
-def contents_of(values: Mapping[str, Any]) -> Contents:
-    """What these functions and values are made of; an error says what cannot be compared."""
+OF_CRUNCH = 'say what it is yourself, with version="1", and change that when results change'
+
+
+def contents_of(values: Mapping[str, Any], way_out: str = OF_CRUNCH) -> Contents:
+    """What these functions and values are made of; an error says what cannot be compared, and the way out."""
     contents = Contents()
     for part, value in values.items():
         try:
             contents.add(part, value)
         except CannotCompare as why:
             raise Error(
-                f"it cannot be seen whether {part} is the same in a later session: {why}. Say what it is yourself, with "
-                'version="1", and change that when results change'
+                f"it cannot be seen whether {part} is the same in a later session: {why}; {way_out}"
             ) from None
     return contents

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .carry import pickled
-from .digests import Contents, codes, contents_of, is_importable
+from .digests import Contents, codes, is_importable
 from .modules import is_own
 
 FOLDER = "python"  # in the results folder
@@ -42,9 +42,6 @@ class Carried:
     by_place: str | None = None
     loads: str | None = None
     data: str | None = None
-
-    def contents(self) -> Contents:
-        return contents_of(self.functions)
 
     def write(self, folder: Path, contents: Contents | None, known: str | None = None) -> str:
         """Writes the file and its pickle, whose name it returns. `known` stands for the content; without it, the pickle itself does."""

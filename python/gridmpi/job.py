@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .nest import Nest
 
 FILE = "job.toml"
+IN_A_FILE = 'name a function of a file for it: "file.py:function"'
 
 
 def text_of(top: Mapping[str, Any], crunch: Mapping[str, Any], final: Any, loops: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -120,6 +121,7 @@ class JobFile:
         self.nest, self.folder = nest, base(nest)
         self.place = Path(os.path.abspath(results)) / functions.FOLDER
         self.objects = {one.name: one.keys["objects"] for one in nest._loops if "objects" in one.keys}
+        self.versions = {one.name: object_versions(one) for one in nest._loops if "objects" in one.keys}
         self.carried: list[tuple[Carried, Contents | None, str | None]] = []
 
     def named(self, carried: Carried, function: str) -> str:
@@ -131,7 +133,7 @@ class JobFile:
         keys = dict(self.nest._crunch)
         by_place, of_file = keys.pop("by_place", None), keys.pop("of_file", False)
         if "python" in keys and not of_file:
-            keys.setdefault("interpreter", sys.executable)
+            keys.setdefault("interpreter", sys.executable or "python3")
         given = {name: keys[key] for name, key in (("crunch", "python"), ("load", "load")) if callable(keys.get(key))}
         if not given and self.objects:
             names = ", ".join(f"'{name}'" for name in self.objects)
@@ -148,12 +150,11 @@ class JobFile:
         keys.update({key: self.named(carried, name) for name, key in (("crunch", "python"), ("load", "load")) if name in given})
         contents, known = None, None
         if "version" not in keys:
-            contents = carried.contents()
+            contents = contents_of(carried.functions)
             keys["version"] = contents.all()
-            known = contents.digest()
-            for objects in self.objects.values():
-                for name, one in objects.items():
-                    known = contents_digest({"known": known, name: one})
+            known = contents_of({"functions": contents.digest(), "objects": self.versions}).digest()
+            if any("version" in one.keys for one in self.nest._loops):
+                known = None  # what the user says is no content
         self.carried.append((carried, contents, known))
         return keys
 
@@ -165,7 +166,7 @@ class JobFile:
         if callable(keys.get("python")):
             carried = Carried("gridmpi_final", {"final": keys["python"]}, {"final": self.objects})
             keys["python"] = self.named(carried, "final")
-            contents = carried.contents()
+            contents = contents_of(carried.functions, IN_A_FILE)
             self.carried.append((carried, contents, contents.digest()))
         return keys
 
@@ -178,8 +179,7 @@ class JobFile:
             keys = dict(one.keys)
             if "objects" in keys:
                 objects = keys.pop("objects")
-                versions = {name: contents_digest({f"'{name}' of loop '{one.name}'": value}) for name, value in objects.items()}
-                keys = {"values": list(objects), "version": versions, **keys}
+                keys = {**keys, "values": list(objects), "version": self.versions[one.name]}
             if "points" in keys:
                 points.functions[f"points_{level}"] = keys.pop("points")
                 points.objects[f"points_{level}"] = self.objects
@@ -191,7 +191,7 @@ class JobFile:
         if points.functions:
             self.carried.append((points, None, None))
         if reduce.functions:
-            contents = reduce.contents()
+            contents = contents_of(reduce.functions, IN_A_FILE)
             self.carried.append((reduce, contents, contents.digest()))
         return found
 
@@ -211,8 +211,15 @@ class JobFile:
         return self.place / FILE
 
 
-def contents_digest(values: Mapping[str, Any]) -> str:
-    return contents_of(values).digest()
+def object_versions(loop: Loop) -> dict[str, str]:
+    """The content of the objects of a loop, but for those of which the user says it."""
+    said = loop.keys.get("version", {})
+
+    def version(name: str, one: Any) -> str:
+        way_out = f'say what it is yourself, with version={{"{name}": "1"}} in the loop, and change that when it changes'
+        return contents_of({f"'{name}' of loop '{loop.name}'": one}, way_out).digest()
+
+    return {name: str(said[name]) if name in said else version(name, one) for name, one in loop.keys["objects"].items()}
 
 
 def write(nest: Nest, results: Path) -> Path:

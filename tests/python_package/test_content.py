@@ -141,6 +141,23 @@ def test_what_cannot_be_compared_is_refused_with_the_way_out(desk):
     nest = gridmpi.Nest("n").loop("x", [1])
     with pytest.raises(gridmpi.Error, match='fit uses lock: .*version="1"'):
         nest.run(fit)
+    with pytest.raises(gridmpi.Error, match='reduce_0 .* uses lock: .*file.py:function'):
+        gridmpi.Nest("n").loop("x", [1], reduce=lambda runs: lock and 1).run(lambda x: x)
+    with pytest.raises(gridmpi.Error, match="'a' of loop 'x' .*in the loop"):
+        gridmpi.Nest("n").loop("x", {"a": lock}).run(lambda x: 1)
+    named = gridmpi.Nest("n").loop("x", {"a": Odd()}, version={"a": "1"})
+    assert named.run(lambda x: x.number).runs["score"] == [3]
+
+
+class Odd:
+    """An object whose content cannot be compared, and that can be carried."""
+
+    number = 3
+
+    def __reduce_ex__(self, protocol):
+        if protocol == 4:
+            raise TypeError("no content")
+        return Odd, ()
 
 
 def test_a_version_stands_for_the_function(desk):

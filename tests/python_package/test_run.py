@@ -1,5 +1,6 @@
 """A nest is run: on threads, over MPI, with what a job file can say."""
 
+import contextlib
 import json
 import os
 import signal
@@ -324,6 +325,27 @@ def test_nothing_goes_on_when_the_caller_is_killed(desk):
     time.sleep(0.5)
     assert desk.calls() == 0
     assert desk.python("slow.py", calls + 1).ends().out.split() == [str(calls + 1)]
+
+
+def test_a_folder_is_what_paths_are_relative_to(desk):
+    desk.write("sub/a.csv", "1")
+    results = gridmpi.Nest("n", folder="sub").loop("x", files="*.csv").run(lambda x: float(open(x).read()))
+    assert results.runs["x"] == ["a.csv"] and results.folder == "results/n"
+
+
+def test_there_is_a_bar_in_a_terminal(desk):
+    import pty
+
+    desk.write("slow.py", SLOW)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "slow.py", "20"], env=desk.environment(), stderr=theirs, stdout=subprocess.PIPE)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 4096):
+            shown += piece
+    process.communicate(timeout=100)
+    assert b"slow [" in shown and b"=] 20/20" in shown, shown
 
 
 def test_what_gridmpi_warns_of_is_a_warning(desk):
