@@ -53,6 +53,22 @@ fn the_part_of_a_version_that_has_changed_is_named() {
 }
 
 #[test]
+fn modules_count_beside_a_table_and_not_beside_a_text() {
+    for (version, code) in [("\"1\"", 0), ("{ crunch = \"a\" }", 2)] {
+        let desk = desk(&format!("version = {version}"), "values = [1]");
+        desk.write("helpers.py", "");
+        let fit = format!("import importlib\nimportlib.import_module('helpers')\n{FIT}");
+        desk.write("fit.py", &fit);
+        desk.run_job().exits(0);
+        desk.write("fit.py", &format!("{fit}# a comment\n"));
+        desk.run_job().exits(0);
+        desk.write("helpers.py", "SCALE = 2\n");
+        let second = desk.run_job().exits(code).stderr;
+        assert!(code == 0 || second.contains("helpers.py has changed"), "{second}");
+    }
+}
+
+#[test]
 fn a_point_of_another_version_is_computed_anew_and_others_stay() {
     let points = |second: &str| {
         format!("values = [\"a\", \"bb\"]\nversion = {{ a = \"1\", bb = \"{second}\" }}")

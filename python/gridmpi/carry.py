@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import functools
 import importlib
 import io
 import marshal
@@ -36,6 +37,8 @@ class Functions(pickle.Pickler):
             return marshal.loads, (marshal.dumps(value),)
         if isinstance(value, types.CellType):
             return types.CellType, (), (None, {"cell_contents": value.cell_contents})
+        if isinstance(value, functools._lru_cache_wrapper) and not is_importable(value):
+            return cached(value)
         if isinstance(value, types.ModuleType):
             return importlib.import_module, (value.__name__,)
         if value is types.FunctionType or value is types.CellType:
@@ -57,6 +60,14 @@ class Functions(pickle.Pickler):
                "__qualname__": function.__qualname__, "__module__": function.__module__}
         arguments = (code, within, function.__name__, None, function.__closure__)
         return types.FunctionType, arguments, (dict(vars(function)), own)
+
+
+def cached(value: Any) -> Any:
+    """A function under `functools.lru_cache`, with an empty cache."""
+    about = value.cache_parameters()
+    kind: Any = type(value)
+    info = functools._CacheInfo  # type: ignore[attr-defined,unused-ignore]
+    return kind, (value.__wrapped__, about["maxsize"], about["typed"], info), dict(vars(value))
 
 
 def pickled(value: Any, what: str) -> bytes:
@@ -82,6 +93,13 @@ def pickled(value: Any, what: str) -> bytes:
         dispatch_table = ChainMap(
             {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))}, cloudpickle.Pickler.dispatch_table
         )
+
+        def reducer_override(self, inner: Any) -> Any:
+            if isinstance(inner, functools._lru_cache_wrapper) and not is_importable(inner):
+                return cached(inner)
+            if isinstance(inner, functools.cached_property):  # it has a lock before Python 3.12
+                return functools.cached_property, (inner.func,), {"attrname": inner.attrname}
+            return super().reducer_override(inner)
 
     file = io.BytesIO()
     try:

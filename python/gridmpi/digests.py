@@ -8,6 +8,7 @@ import ast
 import copyreg
 import dis
 import enum
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -157,6 +158,13 @@ class Contents:
             if owner is not None and not isinstance(owner, types.ModuleType):
                 yield self.of(owner)
                 yield self.of(value.__func__) if isinstance(value, types.MethodType) else b""
+        elif isinstance(value, types.MappingProxyType):
+            yield b"mapping"
+            yield self.of(dict(value))
+        elif isinstance(value, functools._lru_cache_wrapper):
+            yield b"cached"
+            yield self.of(value.cache_parameters())
+            yield self.of(value.__wrapped__)
         elif isinstance(value, enum.Enum):
             yield from (self.of(kind), value.name.encode())
         elif kind.__module__ == "numpy" and hasattr(value, "dtype") and hasattr(value, "tobytes"):
@@ -195,7 +203,7 @@ class Contents:
         except Exception as error:
             raise CannotCompare(f"a {kind.__module__}.{kind.__qualname__} has no content that can be compared ({error})") from None
         if isinstance(reduced, str):
-            yield f"{kind.__module__} {reduced}".encode()
+            yield self._by_name(value, reduced)
             return
         yield self.of(kind)
         call, arguments, *rest = reduced
@@ -205,6 +213,16 @@ class Contents:
         yield self.of(state)
         yield self.of(list(items) if items is not None else None)
         yield self.of(list(pairs) if pairs is not None else None)
+
+    def _by_name(self, value: Any, name: str) -> bytes:
+        """Something that is found again by its name alone."""
+        module = getattr(value, "__module__", None) or type(value).__module__
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if module == "__main__" or is_own(file) and getattr(sys.modules[module], name, None) is not value:
+            raise CannotCompare(f"{name}, a {type(value).__qualname__}, is known by its name alone")
+        if is_own(file):
+            self.modules.name(module, name.partition(".")[0])
+        return f"{module} {name}".encode()
 
     def _module(self, module: types.ModuleType) -> str:
         if own_file(module.__name__):
@@ -224,13 +242,18 @@ class Contents:
             return
         yield value.__qualname__.encode()
         yield from map(self.of, value.__bases__)
-        passing = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")
+        passing = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
+                   "_abc_impl")
         for name, inner in sorted(vars(value).items()):
             if name in passing or isinstance(inner, (types.MemberDescriptorType, types.GetSetDescriptorType)):
                 continue
             yield name.encode()
-            parts = (inner.fget, inner.fset, inner.fdel) if isinstance(inner, property) else inner
-            yield self.of(inner.__func__) if isinstance(inner, (staticmethod, classmethod)) else self.of(parts)
+            if isinstance(inner, property):
+                yield self.of((inner.fget, inner.fset, inner.fdel))
+            elif isinstance(inner, functools.cached_property):
+                yield self.of(inner.func)
+            else:
+                yield self.of(inner.__func__ if isinstance(inner, (staticmethod, classmethod)) else inner)
 
     def _function(self, function: types.FunctionType) -> bytes:
         """The code of a function that processes do not import; what it uses is added as parts."""

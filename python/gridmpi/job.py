@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import os
 import sys
@@ -128,6 +129,11 @@ class JobFile:
         """How the job file names a carried function."""
         return f"{os.path.relpath(self.place / (carried.file + '.py'), self.folder)}:{function}"
 
+    def pattern(self, path: str) -> str:
+        """A file as a pattern that matches it alone."""
+        below = os.path.relpath(path, self.folder)
+        return glob.escape(path if below.startswith("..") else below)
+
     def crunch(self) -> dict[str, Any]:
         """The table [crunch]."""
         keys = dict(self.nest._crunch)
@@ -152,6 +158,9 @@ class JobFile:
         if "version" not in keys:
             contents = contents_of(carried.functions)
             keys["version"] = contents.all()
+            seen = [self.pattern(path) for path in contents.modules.files]
+            if seen:
+                keys["ignore"] = [*keys.get("ignore", ()), *seen]
             known = contents_of({"functions": contents.digest(), "objects": self.versions}).digest()
             if any("version" in one.keys for one in self.nest._loops):
                 known = None  # what the user says is no content

@@ -31,7 +31,7 @@ def own_file(module: str) -> str | None:
     """The file of a module of the user's, or nothing."""
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:  # a package around it is imported
         return None
     return spec.origin if spec and spec.has_location and is_own(spec.origin) else None
 

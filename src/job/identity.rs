@@ -273,7 +273,12 @@ impl Identity {
         }
         changes.refused.extend(changed_versions(&self.version, &now.version));
         let has_version = !self.version.is_empty() && !now.version.is_empty();
-        let counts = |role| !has_version || !is_python(role);
+        let is_text = now.version.contains_key("");
+        let counts = |role| match role {
+            FileRole::Function => !has_version,
+            FileRole::Module | FileRole::LateModule => !has_version || !is_text,
+            _ => true,
+        };
         for (name, was) in &self.packages {
             match now.packages.get(name) {
                 Some(is) if is != was => {
@@ -374,11 +379,6 @@ impl Identity {
             && python(self) == python(now)
             && self.reduction_packages == now.reduction_packages
     }
-}
-
-/// Whether a file is one of those in place of which a version counts.
-fn is_python(role: FileRole) -> bool {
-    matches!(role, FileRole::Function | FileRole::Module | FileRole::LateModule)
 }
 
 impl IdentityChanges {

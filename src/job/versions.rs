@@ -10,7 +10,8 @@ use crate::model::{LoopNest, Value};
 /// Texts that count instead of files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Versions {
-    /// What crunch is, by its parts. Where there are any, the files of Python functions do not count.
+    /// What crunch is, by its parts. Where there are any, the files of Python functions do not count; nor do modules where
+    /// it is one text, a part without a name.
     pub(crate) crunch: BTreeMap<String, String>,
     /// What the points that are names stand for, by level and name.
     pub(crate) points: BTreeMap<usize, BTreeMap<String, String>>,

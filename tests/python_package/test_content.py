@@ -82,6 +82,69 @@ def test_modules_count_by_what_is_used_of_them(desk):
     assert "lib.helpers.SCALE has changed" in desk.script(late).ends().out
 
 
+def test_modules_that_nobody_sees_beforehand_count_as_files(desk):
+    desk.write("plugin.py", "SCALE = 2\n")
+    desk.write("seen.py", "ONE = 1\n")
+    script = "import gridmpi, importlib, seen\ndef fit(x):\n    return x * importlib.import_module('plugin').SCALE * seen.ONE\n" + RUN
+    assert desk.script(script).ends().out == "6\n"
+    desk.write("seen.py", "# a comment\nONE = 1\n")
+    assert desk.script(script).ends().out == "6\n"
+    desk.write("plugin.py", "SCALE = 3\n")
+    assert "plugin.py has changed" in desk.script(script).ends().out
+
+
+def test_what_notebooks_define_can_be_compared(desk):
+    source = """
+import abc, dataclasses, enum, functools, logging, pathlib, re
+import gridmpi
+
+logger, here, pattern = logging.getLogger("x"), pathlib.Path("x"), re.compile("a+")
+
+@dataclasses.dataclass
+class Options:
+    factor: int = FACTOR
+    names: list = dataclasses.field(default_factory=list)
+
+class Kind(enum.Enum):
+    ONE = 1
+
+class Base(abc.ABC):
+    @abc.abstractmethod
+    def times(self, x): ...
+
+class Model(Base):
+    def __init__(self, options): self.options = options
+    @functools.cached_property
+    def factor(self): return self.options.factor
+    @property
+    def one(self): return Kind.ONE.value
+    @staticmethod
+    def nothing(): return 0
+    def times(self, x): return cached(x) * self.factor * self.one + self.nothing()
+
+@functools.lru_cache(maxsize=8)
+def cached(x): return x * CACHED
+
+def fit(model, x):
+    logger.debug(here.name); pattern.match("a")
+    open("calls", "a").write("x\\n")
+    return model.times(x)
+
+try:
+    nest = gridmpi.Nest("n").loop("model", {"a": Model(Options())}).loop("x", [1, 2], reduce="sum")
+    print(nest.run(fit, workers=1).summary[0]["score"])
+except gridmpi.Error as error:
+    print(error)
+"""
+    def run(factor, cached, seed):
+        return desk.script(f"FACTOR, CACHED = {factor}, {cached}\n" + source, PYTHONHASHSEED=seed).ends().out.strip()
+
+    assert run(2, 1, "1") == "6.0" and desk.calls() == 2
+    assert run(2, 1, "2") == "6.0" and desk.calls() == 0
+    assert run(3, 1, "3") == "9.0" and desk.calls() == 2, "another object"
+    assert run(3, 2, "3") == "18.0" and desk.calls() == 2, "the object uses another function"
+
+
 def test_closures_lambdas_methods_and_partials_count(desk):
     import functools
 
