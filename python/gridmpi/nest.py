@@ -147,7 +147,8 @@ class Nest:
                 - ``version``: what the function is, where that cannot be seen: ``"3"``.
                 - ``errors``: ``"raise"`` (the default) raises `RunsFailed` when all is done and kept; ``"keep"`` returns.
                 - ``progress``: whether to show a bar; by default in a terminal and in Jupyter.
-                - ``grace``: seconds that running calls may take to end when the run is interrupted.
+                - ``grace``: seconds that running calls may take to end when the run is interrupted. ``verbose``: show what
+                  gridmpi and the calls print. ``batch``, ``strategy``, ``master_works``: as of ``gridmpi run``.
 
         Raises:
             RunsFailed: calls have failed; the results are in it.

@@ -159,13 +159,13 @@ class Log:
     def warnings(self) -> list[str]:
         """What was said as a warning, but for what errors and results say anyway."""
         found = [log[2] for log in map(LINE.match, self.lines) if log is not None and log[1] == "WARN"]
-        said = re.compile(r"task \d+ \(.*has failed|\d+ of \d+ runs failed|  |gridmpi (runs|explain) |\d+ final calls? |SIG\w+: ")
+        said = re.compile(r"task \d+ \(.*has failed|\d+ of \d+ runs? failed|  |gridmpi (runs|explain) |\d+ final calls? |SIG\w+: ")
         return [in_words(line) for line in found if not said.match(line)]
 
     def failures(self) -> str:
         """What was said about failures, in short."""
         found = [log[2] for log in map(LINE.match, self.lines) if log is not None and log[1] == "WARN"]
-        heads = [line.rstrip(":") for line in found if re.match(r"\d+ of \d+ runs failed|.*(incomplete|partial|final call)", line)]
+        heads = [line.rstrip(":") for line in found if re.match(r"\d+ of \d+ runs? failed|.*(incomplete|partial|final call)", line)]
         return "; ".join(heads)
 
 
