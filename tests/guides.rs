@@ -76,6 +76,8 @@ fn bash(desk: &Desk, script: &str) -> Command {
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", script]).current_dir(desk.path(""));
     bash.env("PATH", std::env::join_paths(places).unwrap());
+    bash.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("python"));
+    bash.env("GRIDMPI_PROGRAM", &program);
     // As on a machine that nobody has prepared: two cores, perhaps root.
     for name in common::OPEN_MPI_MAY {
         bash.env_remove(name);

@@ -7,6 +7,8 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+from .errors import Error
+
 _VARIABLE = "GRIDMPI_PROGRAM"
 _NAME = "gridmpi"
 
@@ -19,20 +21,20 @@ def program() -> str:
     built; else the one on ``PATH``.
 
     Raises:
-        FileNotFoundError: ``GRIDMPI_PROGRAM`` names no executable file, or there is no program.
+        Error: ``GRIDMPI_PROGRAM`` names no executable file, or there is no program.
     """
     named = os.environ.get(_VARIABLE)
     if named:
         found = shutil.which(named)
         if found is None:
-            raise FileNotFoundError(f"{_VARIABLE}={named}: not an executable file")
+            raise Error(f"{_VARIABLE}={named}: not an executable file")
         return str(Path(found).absolute())
     for path in (*_installed(), *_built()):
         if os.access(path, os.X_OK) and path.is_file():
             return str(path)
     found = shutil.which(_NAME)
     if found is None:
-        raise FileNotFoundError(
+        raise Error(
             f"there is no program {_NAME} beside this package, in target/ of a checkout or on PATH; "
             f"`pip install {_NAME}` brings one, and {_VARIABLE} names another"
         )

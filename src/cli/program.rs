@@ -89,6 +89,7 @@ pub fn main() -> std::process::ExitCode {
     });
     crate::cli::outcome(rank, parsed, |cli| {
         crate::cli::logging::start(rank, cli.verbose);
+        crate::util::parent::end_with_parent();
         match cli.verb {
             None => run::run(cli.run, launched),
             Some(ProgramVerb::Run(arguments)) => run::run(arguments, launched),

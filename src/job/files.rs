@@ -51,6 +51,7 @@ pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Dige
         }
         of_point.push_str(files.get(&path));
     }
+    job.versions.add_to(&mut points, &job.nest);
     Ok(Digests {
         points,
         #[cfg(feature = "jobs")]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::job::counted::{CountedFile, FileRole, PythonModules, counted_files};
+use crate::job::versions::changed_versions;
 use crate::job::{CrunchSpec, FileDigests, FoundProgram, Job, RidgeOptions, was_key};
 use crate::model::{FileFunction, Reduce};
 use crate::util::error::Result;
@@ -36,6 +37,9 @@ pub(crate) struct Identity {
     /// The same for reductions. Another version changes no run.
     #[serde(default)]
     pub(crate) reduction_packages: BTreeMap<String, String>,
+    /// What the user says that crunch is, by its parts.
+    #[serde(default)]
+    pub(crate) version: BTreeMap<String, String>,
     /// Where these files are; not known of stored runs.
     #[serde(skip)]
     pub(crate) paths: BTreeMap<String, PathBuf>,
@@ -100,7 +104,13 @@ impl Identity {
                 let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
                 // No key of its own either.
                 let none = if python.pass_none { "" } else { ", pass_none false" };
-                format!("python {}{load}{none}{added}", function(&python.function))
+                match job.versions.crunch.is_empty() {
+                    true => format!("python {}{load}{none}{added}", function(&python.function)),
+                    false => {
+                        let load = if load.is_empty() { "" } else { ", load" };
+                        format!("python by version{load}{none}{added}")
+                    }
+                }
             }
             CrunchSpec::Command(words) => format!("command {words:?}{added}"),
             CrunchSpec::Shell(line) => format!("shell {line}{added}"),
@@ -196,6 +206,7 @@ impl Identity {
             reduction_packages: modules
                 .map(|modules| modules.reduction_packages.clone())
                 .unwrap_or_default(),
+            version: job.versions.crunch.clone(),
             paths,
             is_partial: false,
         })
@@ -235,6 +246,7 @@ impl Identity {
             files,
             packages: BTreeMap::new(),
             reduction_packages: BTreeMap::new(),
+            version: BTreeMap::new(),
             paths: BTreeMap::new(),
             is_partial: true,
         })
@@ -266,6 +278,14 @@ impl Identity {
                 ));
             }
         }
+        changes.refused.extend(changed_versions(&self.version, &now.version));
+        let has_version = !self.version.is_empty() && !now.version.is_empty();
+        let is_text = now.version.contains_key("");
+        let counts = |role| match role {
+            FileRole::Function => !has_version,
+            FileRole::Module | FileRole::LateModule => !has_version || !is_text,
+            _ => true,
+        };
         for (name, was) in &self.packages {
             match now.packages.get(name) {
                 Some(is) if is != was => {
@@ -285,6 +305,7 @@ impl Identity {
             };
             match was.role {
                 FileRole::Reduction | FileRole::LateReduction => {}
+                role if !counts(role) => {}
                 // It is refused if the program is now one that is not the system's.
                 FileRole::System if is.is_none_or(|is| is.role == FileRole::System) => {
                     changes.remarks.push(difference);
@@ -298,6 +319,7 @@ impl Identity {
             }
             match file.role {
                 FileRole::System => {}
+                role if !counts(role) => {}
                 _ if self.is_partial => unrecorded.push(name.clone()),
                 FileRole::Argument => return false,
                 FileRole::Input | FileRole::Program | FileRole::Module => {

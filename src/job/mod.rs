@@ -42,6 +42,7 @@ pub(crate) mod shell;
 mod slurm;
 #[cfg(feature = "jobs")]
 mod template_file;
+mod versions;
 mod workdir;
 #[cfg(feature = "jobs")]
 mod workdir_check;
@@ -100,6 +101,7 @@ pub(crate) use shell::ShellLine;
 pub(crate) use slurm::SlurmOptions;
 #[cfg(feature = "jobs")]
 pub(crate) use template_file::FileTemplate;
+pub(crate) use versions::Versions;
 pub(crate) use workdir::{KeptFiles, PlacedFile, PlacedSource, Placing, RUNS_FOLDER, WorkdirSpec};
 
 /// A job: the nest of loops around one expensive function.
@@ -107,7 +109,7 @@ pub(crate) use workdir::{KeptFiles, PlacedFile, PlacedSource, Placing, RUNS_FOLD
 pub(crate) struct Job {
     /// Names the results folder.
     pub(crate) name: String,
-    /// The job file's folder, to which relative paths are relative.
+    /// The job file's folder, or the one that it names: relative paths are relative to it.
     pub(crate) folder: PathBuf,
     /// The loops, outermost first.
     pub(crate) nest: LoopNest,
@@ -140,6 +142,7 @@ pub(crate) struct Job {
     pub(crate) result: Option<ResultSpec>,
     /// The environment of crunch's processes.
     pub(crate) environment: ChildEnvironment,
+    pub(crate) versions: Versions,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -168,6 +171,8 @@ pub(crate) struct FoundProgram {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Places {
     file: String,
+    /// The folder that it is in.
+    folder: PathBuf,
     /// Keys such as `crunch.python` or `loop.alpha`, and their lines.
     lines: Vec<(String, usize)>,
 }
@@ -303,7 +308,8 @@ impl Job {
     #[cfg(feature = "jobs")]
     pub(crate) fn file(&self) -> PathBuf {
         let name = std::path::Path::new(&self.places.file).file_name();
-        name.map_or_else(|| self.folder.clone(), |name| self.folder.join(name))
+        let folder = &self.places.folder;
+        name.map_or_else(|| folder.clone(), |name| folder.join(name))
     }
 
     /// Whether crunch is the user's Rust.

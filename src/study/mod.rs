@@ -471,6 +471,7 @@ where
                 workdir,
                 result: None,
                 environment: Default::default(),
+                versions: job::Versions::default(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

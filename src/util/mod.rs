@@ -17,6 +17,8 @@ pub(crate) mod invocation;
 pub(crate) mod machine;
 pub(crate) mod own_children;
 pub(crate) mod panic;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) mod parent;
 pub(crate) mod process;
 #[cfg(any(feature = "jobs", feature = "mpi"))]
 pub(crate) mod programs;

@@ -2,7 +2,8 @@
 
 use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::job::parse::{patterns, python_function, retries, served, timeout};
+use crate::job::parse::limits::{retries, timeout};
+use crate::job::parse::{patterns, python_function, served};
 use crate::job::placeholders::Within;
 use crate::job::placeholders::scope::{SUMMARY, Scope};
 use crate::job::shell::script;

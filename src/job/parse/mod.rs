@@ -14,6 +14,7 @@ mod found_points;
 mod globs;
 pub(crate) mod keys;
 mod labels;
+mod limits;
 mod listed;
 mod logs;
 mod matched;
@@ -25,14 +26,14 @@ mod result;
 mod rows;
 mod served;
 pub(crate) mod sources;
+mod versions;
 mod workdir_table;
 mod written;
 
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -43,13 +44,14 @@ pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::logs::kept_logs;
+use crate::job::parse::limits::{most_failures, require, retries, timeout};
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::needs::needs;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
 use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
-use crate::job::{Job, Places, RunFacts, SCORE, Seeding, check_job_name, check_name};
+use crate::job::{Job, Places, RunFacts, SCORE, Seeding, Versions, check_job_name, check_name};
 use crate::model::{Completeness, FileFunction, Loop, LoopNest, Order, Policy, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
@@ -121,7 +123,11 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let folder = folder.canonicalize().map_err(|error| Error::unreadable(folder, &error))?;
+    let own_folder = folder.canonicalize().map_err(|error| Error::unreadable(folder, &error))?;
+    let folder = match root.take("folder") {
+        Some(entry) => named_folder(&entry, &own_folder)?,
+        None => own_folder.clone(),
+    };
 
     let name = name(&mut root, file)?;
     let seed = root.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
@@ -147,13 +153,16 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     }
     let loop_entries = loops_entry.array()?;
 
-    let mut places = Places { file: file.display().to_string(), lines: Vec::new() };
+    let file_name = file.display().to_string();
+    let mut places = Places { file: file_name, folder: own_folder, lines: Vec::new() };
     let mut seeding = Seeding::default();
     let (mut loops, mut labels): (Vec<ParsedLoop>, Vec<_>) = Default::default();
+    let mut versions = Vec::new();
     for entry in &loop_entries {
-        let (next, label) = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
-        labels.extend(label.map(|label| (loops.len(), label)));
-        loops.push(next);
+        let parsed = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
+        labels.extend(parsed.label.map(|label| (loops.len(), label)));
+        versions.extend(parsed.version.map(|version| (loops.len(), version)));
+        loops.push(parsed.own);
     }
     let given_by = |source: &str| -> Vec<usize> {
         let is_so = |level: &usize| {
@@ -185,6 +194,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         GivenBy::Nest(_) | GivenBy::Nobody => dependent::nest(loops, &folder, None)?,
     };
     let nest = labelled(nest, &labels)?;
+    let versions = versions::of_points(versions, &nest)?;
     let groups = match report {
         Some(report) => report::listed_groups(&report, nest.loops())?,
         None => Default::default(),
@@ -212,8 +222,10 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
     let facts = RunFacts::of_any(&folder, has_workdir, policy.needs.gpus.is_some());
     let scope = Scope::of_crunch(&nest, &facts);
+    let version = table.take("version");
     let crunch = parse_crunch(&mut table, scope)?;
     let logs = kept_logs(&mut table, &crunch)?;
+    let versions = Versions { crunch: versions::of_crunch(version, &crunch)?, points: versions };
     let environment = environment::child_environment(&mut table, &crunch, scope)?;
     let result =
         table.take("result").map(|entry| result::parse(&entry, &crunch, scope)).transpose()?;
@@ -264,6 +276,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         workdir,
         result,
         environment,
+        versions,
         places,
     };
     if !matches!(given, GivenBy::Nest(_)) {
@@ -349,54 +362,18 @@ fn order(entry: &TomlEntry, seed: u64) -> Result<Order> {
     }
 }
 
-fn retries(entry: &TomlEntry) -> Result<u32> {
-    let retries = entry.count(0)?;
-    u32::try_from(retries).map_err(|_| entry.error(format!("{retries} is more than 2^32 - 1")))
+/// The folder that the job file names, to which relative paths are relative.
+fn named_folder(entry: &TomlEntry, own: &Path) -> Result<PathBuf> {
+    let folder = own.join(entry.text()?);
+    let found = folder.canonicalize().ok().filter(|folder| folder.is_dir());
+    found.ok_or_else(|| entry.error(format!("there is no folder {}", folder.display())))
 }
 
-/// How many runs may fail: `max_failures` is a number or a fraction, `on_failure` means none or all.
-fn most_failures(table: &mut TomlTable, tasks: u64) -> Result<Option<u64>> {
-    let most = table.take("max_failures");
-    if let Some(entry) = table.take("on_failure") {
-        if most.is_some() {
-            return Err(entry.error("says the same as max_failures; keep one of them"));
-        }
-        return match entry.text()?.as_str() {
-            "keep" => Ok(None),
-            "stop" => Ok(Some(0)),
-            other => Err(entry.error(format!("expected \"keep\" or \"stop\", found \"{other}\""))),
-        };
-    }
-    let Some(entry) = most else { return Ok(None) };
-    match entry.value()? {
-        Value::Int(_) => entry.count(0).map(Some),
-        Value::Float(fraction) if (0.0..1.0).contains(&fraction) => {
-            Ok(Some((fraction * tasks as f64).floor() as u64))
-        }
-        other => Err(entry.error(format!(
-            "expected a count, or a fraction of all runs from 0.0 to under 1.0, found {other}"
-        ))),
-    }
-}
-
-fn timeout(entry: &TomlEntry) -> Result<Duration> {
-    match entry.number()? {
-        seconds if seconds > 0.0 && seconds < 1e9 => Ok(Duration::from_secs_f64(seconds)),
-        other => Err(entry.error(format!("expected seconds, over 0, found {other}"))),
-    }
-}
-
-fn require(entry: &TomlEntry) -> Result<Completeness> {
-    if let Ok(text) = entry.text() {
-        return match text.as_str() {
-            "all" => Ok(Completeness::All),
-            _ => Err(entry.error(format!("expected \"all\" or a fraction, found \"{text}\""))),
-        };
-    }
-    match entry.number()? {
-        fraction if fraction > 0.0 && fraction <= 1.0 => Ok(Completeness::Fraction(fraction)),
-        other => Err(entry.error(format!("expected over 0 and up to 1, found {other}"))),
-    }
+/// A `[[loop]]`, with what is looked at once the points are known.
+struct ParsedEntry<'a> {
+    own: ParsedLoop<'a>,
+    label: Option<ParsedLabel<'a>>,
+    version: Option<TomlEntry<'a>>,
 }
 
 fn parse_loop<'a>(
@@ -405,7 +382,7 @@ fn parse_loop<'a>(
     before: &[ParsedLoop],
     places: &mut Places,
     seeding: &mut Seeding,
-) -> Result<(ParsedLoop<'a>, Option<ParsedLabel<'a>>)> {
+) -> Result<ParsedEntry<'a>> {
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
@@ -421,7 +398,7 @@ fn parse_loop<'a>(
         }
         entry => entry.map(|entry| require(&entry)).transpose()?,
     };
-    let was = table.take("was");
+    let (was, version) = (table.take("was"), table.take("version"));
     let label =
         table.take("label").map(|label| ParsedLabel::of(label, &name, &names)).transpose()?;
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
@@ -447,7 +424,7 @@ fn parse_loop<'a>(
     }
     let entry = entry.clone();
     let own = ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition };
-    Ok((own, label))
+    Ok(ParsedEntry { own, label, version })
 }
 
 /// The value that older runs had: a point, or some fields of one.

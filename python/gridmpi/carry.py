@@ -1,0 +1,109 @@
+"""Functions and values of this session as bytes, for children that cannot import them."""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import importlib
+import io
+import marshal
+import pickle
+import types
+from collections import ChainMap
+from typing import Any
+
+from .digests import codes, global_names, is_importable
+from .errors import Error
+
+
+class TakesMore(Exception):
+    """What functions alone do not take: a class of the session, say."""
+
+
+class Functions(pickle.Pickler):
+    """Carries functions with what they use, where all of that can be imported or is a plain value. It makes them of what
+    Python itself has, so that children need nothing of this package.
+    """
+
+    def __init__(self, file: io.BytesIO, protocol: int) -> None:
+        super().__init__(file, protocol)
+        self._within: dict[int, dict[str, Any]] = {}
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, types.FunctionType) and not is_importable(value):
+            return self._function(value)
+        if isinstance(value, types.CodeType):
+            return marshal.loads, (marshal.dumps(value),)
+        if isinstance(value, types.CellType):
+            return types.CellType, (), (None, {"cell_contents": value.cell_contents})
+        if isinstance(value, functools._lru_cache_wrapper) and not is_importable(value):
+            return cached(value)
+        if isinstance(value, types.ModuleType):
+            return importlib.import_module, (value.__name__,)
+        if value is types.FunctionType or value is types.CellType:
+            return getattr, (types, "FunctionType" if value is types.FunctionType else "CellType")
+        if isinstance(value, type) and value.__module__ == "__main__":
+            raise TakesMore(f"the class {value.__qualname__}")
+        return NotImplemented
+
+    def _function(self, function: types.FunctionType) -> Any:
+        code = function.__code__
+        for inner in codes(code):
+            if any(instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for instruction in dis.get_instructions(inner)):
+                raise TakesMore(f"{function.__name__}, which sets a global name")
+        used = {name: function.__globals__[name] for name in global_names(code) if name in function.__globals__}
+        # Functions that call each other meet by the names in these, which are kept: pickle knows them by their addresses.
+        name = function.__globals__.get("__name__", "__main__")
+        within = self._within.setdefault(id(function), {**used, "__name__": name, "__builtins__": builtins})
+        own = {"__defaults__": function.__defaults__, "__kwdefaults__": function.__kwdefaults__, "__doc__": function.__doc__,
+               "__qualname__": function.__qualname__, "__module__": function.__module__}
+        arguments = (code, within, function.__name__, None, function.__closure__)
+        return types.FunctionType, arguments, (dict(vars(function)), own)
+
+
+def cached(value: Any) -> Any:
+    """A function under `functools.lru_cache`, with an empty cache."""
+    about = value.cache_parameters()
+    kind: Any = type(value)
+    info = functools._CacheInfo  # type: ignore[attr-defined,unused-ignore]
+    return kind, (value.__wrapped__, about["maxsize"], about["typed"], info), dict(vars(value))
+
+
+def pickled(value: Any, what: str) -> bytes:
+    """A value as bytes. What can be imported goes by its name."""
+    file = io.BytesIO()
+    try:
+        Functions(file, 5).dump(value)
+        return file.getvalue()
+    except TakesMore as error:
+        missing = str(error)
+    except Exception as error:
+        missing = f"something that pickle does not know ({type(error).__name__}: {error})"
+    try:
+        cloudpickle: Any = importlib.import_module("cloudpickle")
+    except ImportError:
+        raise Error(
+            f"{what} uses {missing}, which is known in this session alone: to carry it to other processes takes "
+            "cloudpickle (pip install cloudpickle), or a module of its own"
+        ) from None
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        # Code with its places, for tracebacks: cloudpickle leaves them out.
+        dispatch_table = ChainMap(
+            {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))}, cloudpickle.Pickler.dispatch_table
+        )
+
+        def reducer_override(self, inner: Any) -> Any:
+            if isinstance(inner, functools._lru_cache_wrapper) and not is_importable(inner):
+                return cached(inner)
+            if isinstance(inner, functools.cached_property):  # it has a lock before Python 3.12
+                return functools.cached_property, (inner.func,), {"attrname": inner.attrname}
+            return super().reducer_override(inner)
+
+    file = io.BytesIO()
+    try:
+        Pickler(file, 5).dump(value)
+    except Exception as error:
+        raise Error(f"{what} cannot be carried to other processes: {type(error).__name__}: {error}") from None
+    return file.getvalue()
