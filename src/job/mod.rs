@@ -22,6 +22,7 @@ mod loop_variables;
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
+mod places;
 #[cfg(feature = "jobs")]
 mod point_functions;
 mod repeats;
@@ -77,6 +78,7 @@ pub(crate) use identity::{Identity, environment};
 pub(crate) use kept_results::{KeptResults, KeptRun, ReadResult};
 #[cfg(feature = "jobs")]
 pub(crate) use loop_variables::{LoopVariable, loop_variables};
+pub(crate) use places::Places;
 #[cfg(feature = "jobs")]
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
@@ -165,16 +167,6 @@ pub(crate) struct FoundProgram {
     pub(crate) path: PathBuf,
     /// The digest of its content.
     pub(crate) digest: String,
-}
-
-/// Line numbers of a job file's keys, for errors found after parsing.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Places {
-    file: String,
-    /// The folder that it is in.
-    folder: PathBuf,
-    /// Keys such as `crunch.python` or `loop.alpha`, and their lines.
-    lines: Vec<(String, usize)>,
 }
 
 /// The expensive function, and how to call it.
@@ -287,29 +279,20 @@ impl Job {
 
     /// An error about the value of `key` in the job file, with file and line.
     pub(crate) fn wrong(&self, key: &str, why: impl std::fmt::Display) -> Error {
-        let places = &self.places;
-        match places.lines.iter().find(|(known, _)| known == key) {
-            Some((_, line)) => Error::input(format!("{}:{line}: {key}: {why}", places.file)),
-            None => Error::input(format!("{}: {key}: {why}", places.file)),
-        }
+        self.places.wrong(key, why)
     }
 
     /// The source of a loop's points, as the job file calls it: `files`, `logspace`.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn source(&self, name: &str) -> &'static str {
-        let is = |source: &str| {
-            let key = format!("loop.{name}.{source}");
-            self.places.lines.iter().any(|(known, _)| *known == key)
-        };
+        let is = |source: &str| self.places.has(&format!("loop.{name}.{source}"));
         parse::sources::SOURCES.into_iter().find(|source| is(source)).unwrap_or("points")
     }
 
     /// The path of the job file.
     #[cfg(feature = "jobs")]
     pub(crate) fn file(&self) -> PathBuf {
-        let name = std::path::Path::new(&self.places.file).file_name();
-        let folder = &self.places.folder;
-        name.map_or_else(|| folder.clone(), |name| folder.join(name))
+        self.places.path()
     }
 
     /// Whether crunch is the user's Rust.

@@ -154,7 +154,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let loop_entries = loops_entry.array()?;
 
     let file_name = file.display().to_string();
-    let mut places = Places { file: file_name, folder: own_folder, lines: Vec::new() };
+    let mut places = Places::of(file_name, own_folder);
     let mut seeding = Seeding::default();
     let (mut loops, mut labels): (Vec<ParsedLoop>, Vec<_>) = Default::default();
     let mut versions = Vec::new();
@@ -165,10 +165,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         loops.push(parsed.own);
     }
     let given_by = |source: &str| -> Vec<usize> {
-        let is_so = |level: &usize| {
-            let key = format!("loop.{}.{source}", loops[*level].name);
-            places.lines.iter().any(|(known, _)| *known == key)
-        };
+        let is_so = |level: &usize| places.has(&format!("loop.{}.{source}", loops[*level].name));
         (0..loops.len()).filter(is_so).collect()
     };
     let (file_loops, folder_loops) = (given_by("files"), given_by("folders"));
@@ -200,7 +197,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         None => Default::default(),
     };
     let mut table = crunch_entry.table()?;
-    places.lines.extend(table.lines());
+    places.add(table.lines());
     let score = table.take("score").map_or(Ok(SCORE.to_string()), |score| score.text())?;
     let policy = Policy {
         require: table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?,
@@ -236,7 +233,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let workdir = match workdir {
         Some(entry) => {
             let is_read_again = matches!(given, GivenBy::Nest(_));
-            places.lines.extend(workdir_table::lines(&entry));
+            places.add(workdir_table::lines(&entry));
             workdir_table::parse(&entry, &folder, (scope, &folder_loops), &crunch, is_read_again)?
         }
         None => None,
@@ -253,7 +250,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let policy = Policy { timeout, logs, ..policy };
     let finally = finally.map(|entry| parse_final(&entry, &nest)).transpose()?;
     let finally = finally.map(|(spec, lines)| {
-        places.lines.extend(lines);
+        places.add(lines);
         spec
     });
     let job = Job {
@@ -389,8 +386,8 @@ fn parse_loop<'a>(
     let names: Vec<&str> = before.iter().map(|l| l.name.as_str()).collect();
     check_name(&name, &names).map_err(|why| name_entry.error(why))?;
     table.set_path(format!("loop.{name}"));
-    places.lines.push((format!("loop.{name}"), entry.line()));
-    places.lines.extend(table.lines());
+    places.add([(format!("loop.{name}"), entry.line())]);
+    places.add(table.lines());
     let reduce = table.take("reduce").map(|reduce| parse_reduce(&reduce)).transpose()?;
     let require = match table.take("require") {
         Some(entry) if reduce.is_none() => {
