@@ -16,15 +16,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
-use crate::executor::python::crunch::seeds::{SEEDS, seeds};
+use crate::executor::python::child::PythonChild;
+use crate::executor::python::crunch::seeds::seeds;
+use crate::executor::python::facts::ChildFacts;
 use crate::executor::python::functions::{crunch_functions, scored};
-use crate::executor::python::protocol::{self, Answer};
+use crate::executor::python::protocol::{self, Answer, no_answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
+use crate::executor::python::setup::Setup;
+use crate::executor::serve::child::HOUR;
+use crate::executor::serve::lines::{field, kind, message};
 use crate::executor::watch::{self, FileWatch};
 use crate::executor::{CallResult, Executor, Limits, RESTARTS, ReadyChildren, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::{RunError, Scored};
+use crate::model::{RunError, Scored, Value};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -40,8 +44,8 @@ const LONG_LOOK: Duration = Duration::from_millis(100);
 /// How long until what one process has written to memory is certainly seen by another one.
 const SETTLED: Duration = Duration::from_millis(1);
 
-/// The beginning of a frame that is to be logged.
-const LOG: &[u8] = b"log ";
+/// How long a child at rest may take no request before it counts as lost.
+const DEAF: Duration = Duration::from_secs(600);
 
 /// The JSON of a loop's points is precomputed for loops of up to this many points.
 const MOST_POINTS: u64 = 1 << 16;
@@ -62,8 +66,6 @@ pub(crate) struct PythonExecutor {
     /// The loaded point that was looked at last in this child.
     looked: Option<u64>,
     timeout: Option<Duration>,
-    /// For imports, and for the rest of a frame that has begun.
-    limits: Limits,
     /// The points of each loop as JSON; empty for a longer loop.
     points: Vec<Vec<String>>,
     child: Option<PythonChild>,
@@ -77,8 +79,6 @@ pub(crate) struct PythonExecutor {
     /// A task further on that is known to have failed.
     failed: Option<(u64, Answer)>,
     asked: PythonRequest,
-    /// How many requests there were.
-    requests: u64,
     text: String,
     seconds: Option<f64>,
 }
@@ -86,6 +86,7 @@ pub(crate) struct PythonExecutor {
 /// The request that the child is working on, if it has tasks.
 #[derive(Default)]
 struct PythonRequest {
+    id: u64,
     tasks: Range<u64>,
     /// How many of its answers have been taken.
     taken: u64,
@@ -94,12 +95,6 @@ struct PythonRequest {
     since: Option<Instant>,
     /// Whether the child has been told to begin no other task.
     stopped: bool,
-}
-
-/// What a look at the child gave.
-enum Look {
-    Nothing,
-    Frame(Vec<u8>),
 }
 
 impl PythonExecutor {
@@ -129,7 +124,6 @@ impl PythonExecutor {
             loaded: python.load.as_ref().map(|_| python.data),
             looked: None,
             timeout: job.policy.timeout,
-            limits: Limits::new(Some(HOUR), Some(caller)),
             points: points.collect(),
             child: None,
             expected: 0..0,
@@ -138,7 +132,6 @@ impl PythonExecutor {
             again: false,
             failed: None,
             asked: PythonRequest::default(),
-            requests: 0,
             text: String::new(),
             seconds: None,
         }
@@ -151,7 +144,7 @@ impl PythonExecutor {
             self.asked = PythonRequest::default();
         }
         self.answers.clear();
-        if self.child.as_ref().is_some_and(PythonChild::is_alive) {
+        if self.child.as_ref().is_some_and(|child| child.serve.is_alive()) {
             match self.send(task) {
                 // It died after its last answer and never saw this request, so this task is not at fault.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -184,13 +177,10 @@ impl PythonExecutor {
     fn start_child(&mut self) -> Result<(), RunError> {
         self.watch.check_crunch(&self.job, &*self.caller)?;
         let child = match self.ready.take(&self.setup, &self.job) {
-            Some(mut child) => {
-                child.begin(Some(&self.limits));
-                child
-            }
-            None => PythonChild::start(&self.setup, &self.limits)?,
+            Some(child) => child,
+            None => PythonChild::start(&self.setup, Some(&self.caller))?,
         };
-        self.compare_environment(child.environment())?;
+        self.compare_environment(ChildFacts(&child.serve.hello).environment())?;
         self.child = Some(child);
         self.looked = None;
         self.watch.check_crunch(&self.job, &*self.caller)
@@ -200,7 +190,7 @@ impl PythonExecutor {
     fn refuse(&mut self, task: &Task, error: &Error) -> String {
         self.caller.claim(task.index + 1);
         match self.child.take() {
-            Some(mut child) => child.give_up(error),
+            Some(mut child) => child.serve.give_up(error),
             None => error.to_string(),
         }
     }
@@ -216,23 +206,23 @@ impl PythonExecutor {
             end = end.min(*failed);
         }
         let end = self.caller.claim(end).max(first + 1);
-        self.requests += 1;
-        let seeded = self.child.as_ref().is_some_and(|child| child.seeded);
-        let end = self.write_request(task, end, seeded);
+        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        let (id, seeded) = (child.serve.next_id(), child.seeded);
+        let end = self.write_request(task, end, (id, seeded));
         self.caller.claim(end);
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         child.results.restart(end - first)?;
-        child.send(self.text.as_bytes())?;
-        let since = Some(Instant::now());
-        self.asked = PythonRequest { tasks: first..end, since, ..PythonRequest::default() };
+        child.serve.send(self.text.as_bytes(), &begun(DEAF, &self.caller))?;
+        let (id, since) = (id as u64, Some(Instant::now()));
+        self.asked = PythonRequest { id, tasks: first..end, since, ..PythonRequest::default() };
         Ok(())
     }
 
     /// Writes a request for tasks before `end`, as many as fit; returns its end.
-    fn write_request(&mut self, task: &Task, end: u64, seeded: bool) -> u64 {
+    fn write_request(&mut self, task: &Task, end: u64, (id, seeded): (i64, bool)) -> u64 {
         let request = &mut self.text;
         request.clear();
-        request.push_str(&format!("{{\"batch\": {}, \"points\": [", self.requests));
+        request.push_str(&format!("{{\"type\":\"batch\",\"id\":{id},\"points\":["));
         let nest = &task.job.nest;
         let mut next = task.index;
         while next < end && request.len() < LENGTH {
@@ -256,15 +246,15 @@ impl PythonExecutor {
             request.push(']');
             next += 1;
         }
-        request.push_str("], \"seeds\": [");
+        request.push_str("],\"seeds\":[");
         if seeded {
             request.push_str(&seeds(task.job, task.index..next));
         }
         request.push(']');
         if let Some(folder) = task.workdir {
-            request.push_str(&format!(", \"workdir\": {}", json!(folder.to_string_lossy())));
+            request.push_str(&format!(",\"workdir\":{}", json!(folder.to_string_lossy())));
         }
-        request.push('}');
+        request.push_str("}\n");
         next
     }
 
@@ -274,17 +264,8 @@ impl PythonExecutor {
         let is_awaited = job.workdir.is_some();
         while (self.answers.is_empty() || is_awaited) && !self.asked.tasks.is_empty() {
             let looked = match self.look() {
-                Ok(Look::Frame(frame)) if frame == SEEDS => self.send_seeds(job),
-                Ok(Look::Frame(frame)) if frame.starts_with(IMPORTED) => {
-                    self.report_imports(job, &frame[IMPORTED.len()..]);
-                    Ok(())
-                }
-                Ok(Look::Frame(frame)) if frame.starts_with(LOG) => {
-                    log::warn!("{}", String::from_utf8_lossy(&frame[LOG.len()..]));
-                    Ok(())
-                }
-                Ok(Look::Frame(frame)) => self.finish(frame),
-                Ok(Look::Nothing) => self.take_stock(),
+                Ok(Some(line)) => self.heed(job, line),
+                Ok(None) => self.take_stock(),
                 Err(error) => Err(error),
             };
             if let Err(error) = looked {
@@ -293,16 +274,37 @@ impl PythonExecutor {
         }
     }
 
-    fn look(&mut self) -> std::io::Result<Look> {
+    /// Waits a little for a message.
+    fn look(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut time = if self.asked.stopped { LONG_LOOK } else { LOOK };
         if let (Some(limit), Some(since)) = (self.limit(), self.asked.since) {
             time = time.min(limit.saturating_sub(since.elapsed()));
         }
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-        Ok(match child.is_heard(time)? {
-            true => Look::Frame(child.read_frame()?),
-            false => Look::Nothing,
-        })
+        child.serve.hear(time, &begun(HOUR, &self.caller))
+    }
+
+    fn heed(&mut self, job: &Job, line: Vec<u8>) -> std::io::Result<()> {
+        let child = self.child.as_ref().ok_or(ErrorKind::BrokenPipe)?;
+        let (fields, value) = protocol::read(&child.serve, line)?;
+        let end = match kind(&fields) {
+            Some("seeds") => return self.send_seeds(job),
+            Some("imported") => {
+                self.report_imports(job, &fields);
+                return Ok(());
+            }
+            Some("log") => {
+                child.serve.log(&fields);
+                return Ok(());
+            }
+            Some("result") => value,
+            Some("error") => Some(Err(message(&fields))),
+            _ => return Ok(()),
+        };
+        child.serve.check_id(&fields)?;
+        let seconds = || field(&fields, "seconds").and_then(Value::as_f64).ok_or_else(no_answer);
+        let last = end.map(|result| Ok::<Answer, Error>((result, seconds()?)));
+        self.finish(last.transpose()?)
     }
 
     /// How long the child may take for what it is at.
@@ -314,7 +316,9 @@ impl PythonExecutor {
     fn send_seeds(&mut self, job: &Job) -> std::io::Result<()> {
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         child.seeded = true;
-        child.send(format!("[{}]", seeds(job, self.asked.tasks.clone())).as_bytes())
+        let seeds = seeds(job, self.asked.tasks.clone());
+        let line = format!("{{\"type\":\"seeds\",\"seeds\":[{seeds}]}}\n");
+        child.serve.send(line.as_bytes(), &begun(DEAF, &self.caller))
     }
 
     /// Takes the answers that are there. Returns whether the child has got further since the last look.
@@ -337,9 +341,8 @@ impl PythonExecutor {
         Ok(goes_on)
     }
 
-    /// Ends the request with the child's last word on it.
-    fn finish(&mut self, frame: Vec<u8>) -> std::io::Result<()> {
-        let last = protocol::decode_frame(frame)?;
+    /// Ends the request with the answer of its last task, if that did not fit into the results file.
+    fn finish(&mut self, last: Option<Answer>) -> std::io::Result<()> {
         self.take()?;
         if let Some(answer) = last {
             if self.answers.is_empty() {
@@ -350,7 +353,7 @@ impl PythonExecutor {
         }
         let end = self.asked.tasks.start + self.asked.taken;
         if self.asked.taken == 0 || end > self.asked.tasks.end {
-            return Err(protocol::no_answer());
+            return Err(no_answer());
         }
         self.asked = PythonRequest::default();
         self.caller.claim(end);
@@ -369,7 +372,10 @@ impl PythonExecutor {
         }
         let went_on = (!self.asked.stopped || is_over || cancelled) && self.stop()?;
         match limit {
-            _ if cancelled && self.answers.is_empty() => Err(child::cancelled()),
+            _ if cancelled && self.answers.is_empty() => {
+                let why = "cancelled: the job is being stopped";
+                Err(Error::new(ErrorKind::TimedOut, why))
+            }
             Some(limit) if is_over && !went_on => {
                 let is_loading = self.asked.seen.is_loading();
                 let what = if is_loading { "loading its data" } else { "it" };
@@ -403,7 +409,7 @@ impl PythonExecutor {
             let _ = self.take();
         }
         let why = match &mut self.child {
-            Some(child) => child.give_up(error),
+            Some(child) => child.serve.give_up(error),
             None => error.to_string(),
         };
         if !is_given_up {
@@ -416,7 +422,7 @@ impl PythonExecutor {
             return; // it was at none
         }
         self.caller.claim(at + 1);
-        let never_began = asked.seen.accepted != self.requests && !is_given_up;
+        let never_began = asked.seen.accepted != asked.id && !is_given_up;
         if never_began && !self.again {
             self.again = true;
             return;
@@ -455,6 +461,13 @@ impl PythonExecutor {
         self.check_files(task)?;
         scored(task, result?)
     }
+}
+
+/// Limits of this time from now on; a call that is cancelled ends them, too.
+fn begun(time: Duration, caller: &Arc<dyn MasterClient>) -> Limits {
+    let mut limits = Limits::new(Some(time), Some(caller));
+    limits.begin();
+    limits
 }
 
 impl Executor for PythonExecutor {

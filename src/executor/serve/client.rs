@@ -46,7 +46,16 @@ impl ServeClient {
 
     /// Takes over a child that is ready.
     pub(crate) fn take(&mut self, ready: &ReadyChildren, job: &Job) {
-        self.child = ready.take_serving(&self.setup, job);
+        self.take_over(ready.take_serving(&self.setup, job));
+    }
+
+    pub(crate) fn take_over(&mut self, child: Option<ServeChild>) {
+        self.child = child;
+    }
+
+    /// What the child has said since the last question that calls have imported.
+    pub(crate) fn take_told(&mut self) -> Vec<Vec<(String, Value)>> {
+        self.child.as_mut().map(|child| std::mem::take(&mut child.told)).unwrap_or_default()
     }
 
     /// A child that is alive. Where none can be started any more, this worker cannot work.
@@ -101,12 +110,11 @@ impl ServeClient {
 
     fn try_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
         self.child()?;
-        let mut fields = call.fields.clone();
+        let mut of_data = Vec::new();
         if let Some((loop_name, point)) = &call.data {
-            let number = self.load(loop_name, point)?;
-            fields.push(("data".to_string(), Value::Int(number)));
+            of_data = record([("data", Value::Int(self.load(loop_name, point)?))]);
         }
-        self.ask("task", fields, call.timeout)
+        self.ask("task", &[&call.fields, &of_data], call.timeout)
     }
 
     /// The number of the data of a point, which the child has then.
@@ -130,7 +138,7 @@ impl ServeClient {
             ("seed", Value::Int(seed.into())),
         ]);
         let loading = |why: String| format!("loading its data: {why}");
-        self.ask("load", fields, Some(HOUR)).map_err(|error| match error {
+        self.ask("load", &[&fields], Some(HOUR)).map_err(|error| match error {
             CallError::NeverBegan(why) => CallError::NeverBegan(loading(why)),
             CallError::Run(RunError::Failed(why)) => CallError::Run(RunError::Failed(loading(why))),
             other => other,
@@ -143,7 +151,7 @@ impl ServeClient {
     fn ask(
         &mut self,
         kind: &str,
-        fields: Vec<(String, Value)>,
+        fields: &[&[(String, Value)]],
         timeout: Option<Duration>,
     ) -> Result<Value, CallError> {
         let limits = Limits::new(timeout, self.master.as_ref());

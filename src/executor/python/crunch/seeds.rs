@@ -4,9 +4,6 @@ use std::ops::Range;
 
 use crate::job::Job;
 
-/// A child asks for the seeds of its request.
-pub(super) const SEEDS: &[u8] = b"seeds";
-
 /// The seeds of tasks, in a list of JSON.
 pub(super) fn seeds(job: &Job, tasks: Range<u64>) -> String {
     let seed = |task| job.task_seed(task).to_string();
