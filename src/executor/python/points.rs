@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, json};
-
 use crate::executor::process::child::Limits;
-use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::python::protocol::marked;
+use crate::executor::python::setup::Setup;
+use crate::executor::serve::child::{CallEnd, HOUR, ServeChild};
+use crate::executor::serve::lines::record;
 use crate::job::{PointFunction, PointFunctions};
 use crate::model::{FileFunction, Value};
 use crate::util::error::Result;
@@ -41,16 +40,18 @@ impl PointFunctions for PythonPointFunctions {
             .map_err(|why| format!("\"{interpreter}\" {why}"))?;
         let limits = Limits::new(Some(self.limit), None);
         let setup = Setup::of_points(found, folder, function, around);
-        let child = PythonChild::start(&setup, &limits)?;
-        let takes = child.imported.field("takes").into_iter().flat_map(Value::texts);
-        let takes = takes.map(str::to_string).collect();
-        Ok(Box::new(PointChild { child, takes }))
+        let mut child = ServeChild::spawn(&setup)?;
+        child.exchange_hellos(&setup.hello, limits.clone(), None)?;
+        let takes = child.hello.texts("takes").into_iter().map(str::to_string).collect();
+        Ok(Box::new(PointChild { child, takes, limits }))
     }
 }
 
 struct PointChild {
-    child: PythonChild,
+    child: ServeChild,
     takes: Vec<String>,
+    /// Of a call.
+    limits: Limits,
 }
 
 impl PointFunction for PointChild {
@@ -59,12 +60,14 @@ impl PointFunction for PointChild {
     }
 
     fn points(&mut self, around: &[(&str, Value)], most: u64) -> Result<Vec<Value>, String> {
-        let given = around.iter().map(|(name, value)| (name.to_string(), marked(value)));
-        let request = json!({ "around": given.collect::<Map<_, _>>(), "most": most });
-        self.child.begin(None);
-        match self.child.call(&request)? {
-            Value::List(points) => Ok(points),
-            other => Err(format!("its answer cannot be read: {other}")),
+        let given = around.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let given = Value::Record(given.collect());
+        let fields = record([("points", given), ("most", Value::Int(most as i64))]);
+        match self.child.call("task", &[&fields], &self.limits) {
+            Ok(CallEnd::Answer(Ok(Value::List(points)))) => Ok(points),
+            Ok(CallEnd::Answer(Ok(other))) => Err(format!("its answer cannot be read: {other}")),
+            Ok(CallEnd::Answer(Err(why)) | CallEnd::Cancelled(why)) => Err(why),
+            Err(error) => Err(self.child.give_up(&error)),
         }
     }
 }
