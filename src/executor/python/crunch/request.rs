@@ -21,7 +21,12 @@ pub(super) fn seeds(job: &Job, tasks: Range<u64>) -> String {
 
 impl PythonExecutor {
     /// Writes a request for tasks before `end`, as many as fit; returns its end.
-    pub(super) fn write_request(&mut self, task: &Task, end: u64, (id, seeded): (i64, bool)) -> u64 {
+    pub(super) fn write_request(
+        &mut self,
+        task: &Task,
+        end: u64,
+        (id, seeded): (i64, bool),
+    ) -> u64 {
         let request = &mut self.text;
         request.clear();
         request.push_str(&format!("{{\"type\":\"batch\",\"id\":{id},\"points\":["));
