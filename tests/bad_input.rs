@@ -92,6 +92,14 @@ fn unknown_keys_name_the_nearest_known_one() {
         &["job.toml:2: crunch.bultin", "'builtin'"],
     );
     refused_job(
+        &format!("[crunch]\nshell = \"echo {{x}}\"\nlogs = \"fail\"\n{X}"),
+        &["job.toml:3: crunch.logs: expected failed, all, none, found \"fail\"", "\"failed\""],
+    );
+    refused_job(
+        &format!("{CRUNCH}logs = \"all\"\n{X}"),
+        &["job.toml:3: crunch.logs: a builtin prints nothing"],
+    );
+    refused_job(
         &format!("[crunch]\nbuiltin = \"multipy\"\n{X}"),
         &["no builtin \"multipy\"; did you mean \"multiply\"?"],
     );

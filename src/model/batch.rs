@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::model::results::{Assignment, AttemptResult, RunError, Scored, weight};
-use crate::model::run_log::RunLog;
+use crate::model::run_output::RunLog;
 
 /// Bytes per run: its score.
 const WIDTH: usize = size_of::<f64>();
@@ -391,7 +391,7 @@ fn take_front<'a>(numbers: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::run_log::RunOutput;
+    use crate::model::run_output::RunOutput;
 
     /// Tasks 10 to 14: numbers, except a failure at 12 and a record at 13.
     fn batch() -> RunBatch<'static> {

@@ -14,7 +14,7 @@ pub(crate) mod part;
 pub(crate) mod policy;
 pub(crate) mod reduce;
 pub(crate) mod results;
-pub(crate) mod run_log;
+pub(crate) mod run_output;
 pub(crate) mod score;
 pub(crate) mod share;
 pub(crate) mod value;
@@ -26,5 +26,5 @@ pub(crate) use self::error_kind::*;
 pub(crate) use self::part::*;
 pub(crate) use self::{
     batch::*, choice::*, divide::*, finals::*, key::*, needs::*, nest::*, policy::*, reduce::*,
-    results::*, run_log::*, score::*, share::*, value::*,
+    results::*, run_output::*, score::*, share::*, value::*,
 };

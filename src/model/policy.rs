@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::needs::Needs;
-use crate::model::run_log::KeptLogs;
+use crate::model::run_output::KeptLogs;
 
 /// How a job is run; common to job files and studies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

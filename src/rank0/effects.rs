@@ -316,7 +316,9 @@ impl Effects for RunEffects {
 
     #[cfg(feature = "jobs")]
     fn follow(&mut self, rank: usize, piece: OutputPiece) {
-        self.followers.iter().for_each(|followers| followers.write(rank, piece.clone()));
+        if let Some(followers) = &self.followers {
+            followers.write(rank, piece);
+        }
     }
 
     fn computes(&mut self, rank: usize, computes: bool) {

@@ -12,6 +12,7 @@ pub(crate) mod file_kind;
 pub(crate) mod file_state;
 pub(crate) mod files;
 pub(crate) mod framing;
+pub(crate) mod gzip;
 pub(crate) mod invocation;
 pub(crate) mod machine;
 pub(crate) mod own_children;

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Of the word, and of the three numbers behind it. (bytes)
 const WORD: usize = 24;
@@ -25,9 +24,10 @@ pub(crate) struct Marks {
     word: [u8; WORD],
     /// What may be the beginning of a mark.
     held: Vec<u8>,
-    /// Where the child looks whether its output was read: a file, and the offset of a number there.
+    /// Where the child looks how much of its output was read: a file, and the offset of three numbers there.
     told: (File, u64),
-    reads: AtomicU64,
+    reads: u64,
+    taken: u64,
 }
 
 #[derive(Debug, PartialEq)]
@@ -37,13 +37,13 @@ pub(crate) enum Marked {
 }
 
 impl Marks {
-    /// `told` is where the child looks whether its output was read.
+    /// `told` is where the child looks how much of its output was read.
     pub(crate) fn new(told: (File, u64)) -> Marks {
         let mut word = *b"\0 gridmpi 0123456789abcd";
         let random = RandomState::new().build_hasher().finish();
         let digits = format!("{:014x}", random >> 8);
         word[10..].copy_from_slice(digits.as_bytes());
-        Marks { word, held: Vec::new(), told, reads: AtomicU64::new(0) }
+        Marks { word, held: Vec::new(), told, reads: 0, taken: 0 }
     }
 
     /// The word, for the child.
@@ -51,10 +51,23 @@ impl Marks {
         String::from_utf8_lossy(&self.word).into_owned()
     }
 
-    /// Tells the child that its output is read now.
-    pub(crate) fn tell_of_read(&self) {
-        let reads = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
-        let _ = self.told.0.write_all_at(&reads.to_ne_bytes(), self.told.1);
+    /// Tells the child that its output is read now. It must know that before, since it compares what is read with what is
+    /// left.
+    pub(crate) fn begin_read(&mut self) {
+        self.reads += 1;
+        self.tell(0, self.reads);
+    }
+
+    /// Tells the child how much was read.
+    pub(crate) fn end_read(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+        self.tell(2, self.taken);
+        self.tell(1, self.reads);
+    }
+
+    fn tell(&self, place: u64, number: u64) {
+        let at = self.told.1 + place * size_of::<u64>() as u64;
+        let _ = self.told.0.write_all_at(&number.to_ne_bytes(), at);
     }
 
     /// Splits what was printed next at the marks.

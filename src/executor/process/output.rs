@@ -159,13 +159,12 @@ impl OutputSource {
     }
 
     fn read_some(&mut self) -> std::io::Result<usize> {
-        if ioctl_fionread(&self.pipe).is_ok_and(|there| there > 0)
-            && let Some(marks) = &self.marks
-        {
-            marks.tell_of_read();
-        }
         let mut piece = [0; PIECE];
-        let read = self.pipe.read(&mut piece)?;
+        self.marks.iter_mut().for_each(Marks::begin_read);
+        let read = self.pipe.read(&mut piece);
+        let bytes = read.as_ref().map_or(0, |read| *read);
+        self.marks.iter_mut().for_each(|marks| marks.end_read(bytes));
+        let read = read?;
         match &mut self.marks {
             None => self.print(&piece[..read]),
             Some(marks) => {

@@ -1,12 +1,13 @@
 # Which call has printed what: a mark in the output behind what a call has printed, which the worker takes out. The output
-# is a pipe, so what compiled code and other processes print is noticed too: its unread bytes are counted, and the worker
-# counts its reads in the memory of the results. The worker does that before it reads.
+# is a pipe, so what compiled code and other processes print is noticed too: by how many bytes are in it, and how many the
+# worker has read, which it notes in the memory of the results.
 import fcntl
 import select
 import termios
 
-READS = 4
-QUIET, SHORT = 1000, 20e-6  # after so many calls without output, shorter than this on average, only those that fail are looked at
+BEGUN, ENDED, TAKEN = 4, 5, 6  # reads of the output that the worker has begun and ended, and the bytes that it has read
+TRIES = 50
+QUIET, SHORT = 1000, 100e-6  # after so many calls without output, shorter than this on average, only those that fail are looked at
 
 
 class Output:
@@ -16,45 +17,48 @@ class Output:
         self.calls = self.seconds = 0  # without output
         self.watches, self.always = True, always
         os.register_at_fork(after_in_child=self.leave)
-        self.look()
+        self.known = self.printed()  # so many bytes are in front of a mark, or are marks
 
     def leave(self):
         """A forked process makes no other call."""
         os.close(self.pipe)
         self.pipe = None
 
-    def look(self):
-        if self.pipe is not None:
-            try:
-                fcntl.ioctl(self.pipe, termios.FIONREAD, self.unread)
-            except OSError:  # not everywhere can the writer ask
-                self.unread[:] = b"\xff\xff\xff\xff"
-        self.seen = bytes(self.unread), header[READS]
-
-    def has_printed(self):
-        """Whether something may have been printed since the last mark."""
-        before = self.seen
-        self.look()
-        unread, reads = self.seen
-        return self.seen != before or unread == b"\xff\xff\xff\xff"
+    def printed(self):
+        """How many bytes were written to the output; None if that cannot be told."""
+        for _ in range(TRIES if self.pipe is not None else 0):
+            begun = header[BEGUN]
+            if header[ENDED] == begun:
+                try:
+                    fcntl.ioctl(self.pipe, termios.FIONREAD, self.unread)
+                except OSError:
+                    return None
+                taken = header[TAKEN]
+                if header[BEGUN] == begun:
+                    return taken + int.from_bytes(self.unread, sys.byteorder)
+        return None
 
     def begin(self, request):
         """What no call has printed is no call's."""
-        if self.has_printed():
+        printed = self.printed()
+        if printed is None or printed != self.known:
             self.request = 0
-            self.mark(0)
+            self.mark(0, printed)
         self.request, self.first = request, 0
 
     def check(self, task):
         """Behind a call, before its result is there."""
-        if self.has_printed():
-            self.mark(task)
+        printed = self.printed()
+        if printed is None or printed != self.known:
+            self.mark(task, printed)
         self.first = task + 1
 
-    def mark(self, task):
+    def mark(self, task, printed):
         if self.pipe is None:
             return
         mark = self.word + struct.pack("<3Q", self.request, self.first, task)
+        # What is printed by others just now is marked once more.
+        self.known = self.printed() if printed is None else printed + len(mark)
         try:
             while mark:
                 try:
@@ -64,12 +68,11 @@ class Output:
         except OSError:
             return  # nobody reads it any more
         self.first, self.calls, self.seconds, self.watches = task + 1, 0, 0.0, True
-        self.look()
 
     def ended(self, task, calls, seconds):
         """After some calls, the last of which is this task."""
-        if not self.watches and self.has_printed():
-            self.mark(task)
+        if not self.watches:
+            self.check(task)
             return
         self.first = task + 1
         self.calls += calls

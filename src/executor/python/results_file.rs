@@ -35,6 +35,7 @@ const STOP: u64 = 0;
 const ACCEPTED: usize = 1;
 const PHASE: usize = 2;
 const SURE: usize = 3;
+/// The worker notes there its reads of the child's output: begun, ended, and the bytes that it has read.
 const READS: usize = 4;
 
 /// Where shared memory is; where there is none, the file is in the folder for temporary files.

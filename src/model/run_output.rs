@@ -1,15 +1,10 @@
 //! What a run prints: gathered while it runs, within bounds, and kept in a compressed form.
 
-use std::io::{Read, Write};
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::util::shared_bytes;
+use crate::util::{gzip, shared_bytes};
 
 /// How much of the beginning and of the end of a run's output is kept. (bytes)
 pub(crate) const LOG_BEGINNING: usize = 256 << 10;
@@ -73,11 +68,8 @@ impl std::fmt::Debug for RunLog {
 impl RunLog {
     /// What is kept: the beginning, and the end if something between them is left out.
     #[cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(dead_code))]
-    pub(crate) fn text(&self) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
-        let mut beginning = Vec::new();
-        // A damaged length must not fill the memory.
-        let most = (LOG_BEGINNING + LOG_END) as u64 + 1;
-        GzDecoder::new(&*self.gzip).take(most).read_to_end(&mut beginning)?;
+    pub(crate) fn text(&self) -> Result<(Vec<u8>, Vec<u8>), String> {
+        let mut beginning = gzip::expanded(&self.gzip, LOG_BEGINNING + LOG_END)?;
         let at = (self.beginning as usize).min(beginning.len());
         let end = beginning.split_off(at);
         Ok((beginning, end))
@@ -141,11 +133,8 @@ impl RunOutput {
     /// Adds what was printed before this.
     pub(crate) fn prepend(&self, before: &RunOutput) {
         let mut all = std::mem::take(&mut *before.0.lock());
-        let mut kept = self.0.lock();
-        let whole = KeptOutput::default();
-        let after = std::mem::replace(&mut *kept, whole);
-        std::mem::swap(&mut *kept, &mut all);
-        drop(kept);
+        std::mem::swap(&mut *self.0.lock(), &mut all);
+        let after = all;
         self.push(&after.beginning);
         let skipped = after.printed - (after.beginning.len() + after.end.len()) as u64;
         self.push(&after.end);
@@ -175,15 +164,8 @@ impl RunOutput {
         if kept.printed == 0 {
             return None;
         }
-        let mut end = &*kept.end;
-        let whole = (kept.beginning.len() + end.len()) as u64 == kept.printed;
-        if !whole || end.len() > LOG_END {
-            end = &end[end.len().saturating_sub(LOG_END)..];
-        }
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        let written = gzip.write_all(&kept.beginning).and_then(|()| gzip.write_all(end));
-        let gzip =
-            written.and_then(|()| gzip.finish()).expect("memory takes what is written to it");
+        let end = &kept.end[kept.end.len().saturating_sub(LOG_END)..];
+        let gzip = gzip::compressed(&[&kept.beginning, end]);
         let beginning = kept.beginning.len() as u64;
         Some(RunLog { printed: kept.printed, beginning, gzip: gzip.into() })
     }
