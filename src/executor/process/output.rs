@@ -78,12 +78,9 @@ impl ChildOutput {
         Ok(ChildOutput { source, listener })
     }
 
-    /// From now on, the child writes marks behind what its calls print. What it has printed by now is no call's.
+    /// The child, which does not yet know of these marks, writes them behind what its calls print.
     pub(crate) fn find_marks(&self, marks: Marks) {
-        let mut source = self.source.lock();
-        source.drain();
-        source.current = Arc::default();
-        source.marks = Some(marks);
+        self.source.lock().marks = Some(marks);
     }
 
     /// What the child prints from now on is gathered there.

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::executor::Limits;
 use crate::executor::python::results_file::ResultsFile;
 use crate::executor::python::setup::Setup;
-use crate::executor::serve::child::ServeChild;
+use crate::executor::serve::child::{HOUR, ServeChild};
 use crate::executor::serve::lines::record;
 use crate::model::Value;
 use crate::util::error::Result;
@@ -36,8 +37,9 @@ impl PythonChild {
             ("results", path.to_string_lossy().as_ref().into()),
             ("mark", marks.word().as_str().into()),
         ]));
-        let serve = ServeChild::start(&setup, master)?;
+        let mut serve = ServeChild::spawn(&setup)?;
         serve.printed.find_marks(marks);
+        serve.exchange_hellos(&setup.hello, Limits::new(Some(HOUR), master), None)?;
         let seeded = serve.hello.field("seeded") == Some(&Value::Bool(true));
         Ok(PythonChild { serve, results, seeded })
     }

@@ -15,12 +15,13 @@ use crate::util::programs::{find_program, named_program};
 /// Starts a child for each function.
 pub(crate) struct PythonPointFunctions {
     /// How long an import may take, and a call.
-    limit: Duration,
+    import: Duration,
+    call: Duration,
 }
 
 impl Default for PythonPointFunctions {
     fn default() -> Self {
-        PythonPointFunctions { limit: HOUR }
+        PythonPointFunctions { import: HOUR, call: HOUR }
     }
 }
 
@@ -38,11 +39,11 @@ impl PointFunctions for PythonPointFunctions {
         }
         let found = find_program(&named_program(interpreter, folder))
             .map_err(|why| format!("\"{interpreter}\" {why}"))?;
-        let limits = Limits::new(Some(self.limit), None);
         let setup = Setup::of_points(found, folder, function, around);
         let mut child = ServeChild::spawn(&setup)?;
-        child.exchange_hellos(&setup.hello, limits.clone(), None)?;
+        child.exchange_hellos(&setup.hello, Limits::new(Some(self.import), None), None)?;
         let takes = child.hello.texts("takes").into_iter().map(str::to_string).collect();
+        let limits = Limits::new(Some(self.call), None);
         Ok(Box::new(PointChild { child, takes, limits }))
     }
 }
@@ -82,16 +83,18 @@ mod tests {
         let text = "def points(n):\n    while n: pass\n    return [1]\n";
         std::fs::write(folder.path().join("grid.py"), text).unwrap();
         let function = FileFunction { file: "grid.py".to_string(), function: "points".to_string() };
-        let short = PythonPointFunctions { limit: Duration::from_secs(2) };
-        let import = |around: &[&str]| short.import(&function, folder.path(), "python3", around);
-        let mut points = import(&["n", "m"]).unwrap();
+        let import = |within: Duration, around: &[&str]| {
+            let functions = PythonPointFunctions { import: within, call: Duration::from_secs(5) };
+            functions.import(&function, folder.path(), "python3", around)
+        };
+        let mut points = import(HOUR, &["n", "m"]).unwrap();
         assert_eq!(points.takes(), ["n"]);
         assert_eq!(points.points(&[("n", Value::Int(0))], 10), Ok(vec![Value::Int(1)]));
         let why = points.points(&[("n", Value::Int(1))], 10).unwrap_err();
-        assert!(why.contains("timed out: it took more than 2 s"), "{why}");
+        assert!(why.contains("timed out: it took more than 5 s"), "{why}");
 
         std::fs::write(folder.path().join("grid.py"), "while True: pass\n").unwrap();
-        let why = import(&[]).err().unwrap();
+        let why = import(Duration::from_secs(2), &[]).err().unwrap();
         assert!(why.contains("timed out: it took more than 2 s"), "{why}");
     }
 }
