@@ -215,6 +215,24 @@ fn what_cannot_be_read_again_is_refused_in_words() {
     is_refused(&desk, &["runs have no folders of their own"]);
 }
 
+/// Runs that --keep has used as they were are like all others, once they are read again.
+#[test]
+fn what_was_kept_is_read_again_too() {
+    let desk = JOB.done(0);
+    Job { result: FORCE, ..JOB }.write(&desk);
+    desk.run(gridmpi(), &["job.toml", "--out", "out", "--keep"]).exits(0);
+    assert_eq!(desk.sql("SELECT sum(score) FROM all_runs"), ["9.0"]);
+    let is_told = || desk.says(&["status", "out"]).contains("made by an earlier crunch");
+    assert!(is_told());
+    let column = "score = { file = \"out.csv\", column = \"cl\", row = 0 }";
+    for result in [column, ENERGY, FORCE] {
+        Job { result, ..JOB }.write(&desk);
+        read_again(&desk, (6, 0), 0);
+        assert!(!is_told());
+        is_as_fresh(&desk, 0);
+    }
+}
+
 #[test]
 fn failed_runs_are_read_again_where_the_result_was_at_fault() {
     // Runs at y = 30 fail by themselves, others for want of a result.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row, params};
 
-use crate::job::{Identity, KeptResults, KeptRun, RUNS_FOLDER, ReadResult};
+use crate::job::{Identity, KeptResults, KeptRun, RUNS_FOLDER, ReadResult, STORE_FILE};
 use crate::store::contents::Contents;
 use crate::store::mapping::Mapping;
 use crate::store::row_keys::RowKeys;
@@ -71,7 +71,7 @@ impl Rereading {
 }
 
 /// A run as it is looked at: its worker, and its folder with the number of files and their state.
-struct Found {
+struct KeptRunRow {
     run: StoredRun,
     worker: Option<i64>,
     folder: Option<(String, i64, Option<String>)>,
@@ -84,7 +84,7 @@ impl KeptRuns<'_> {
         &self,
         mut each: impl FnMut(&StoredRun, Option<i64>, ReadResult) -> Result<()>,
     ) -> Result<Rereading> {
-        let path = self.results.join(crate::job::STORE_FILE);
+        let path = self.results.join(STORE_FILE);
         let failed = |error: rusqlite::Error| storing(&path, &error);
         let mut seen = Rereading::default();
         if let Some(why) = self.kept.refusal() {
@@ -103,7 +103,7 @@ impl KeptRuns<'_> {
             let found = self.step(&keys, next, has_state).map_err(failed)??;
             let Some(last) = found.last() else { return Ok(seen) };
             next = last.run.key + 1;
-            for Found { run, worker, folder } in found {
+            for KeptRunRow { run, worker, folder } in found {
                 let is_lacking = match &run.result {
                     Ok(_) => false,
                     Err(error) if self.kept.lacks_result(error) => true,
@@ -139,7 +139,7 @@ impl KeptRuns<'_> {
         keys: &RowKeys,
         next: i64,
         has_state: bool,
-    ) -> Result<Result<Vec<Found>>, rusqlite::Error> {
+    ) -> Result<Result<Vec<KeptRunRow>>, rusqlite::Error> {
         let of_folder = |column: &str| match has_state {
             true => format!(
                 "(SELECT d.{column} FROM workdirs d WHERE d.worker = runs.worker AND d.started = runs.started AND d.files IS NOT NULL)"
@@ -164,7 +164,7 @@ impl KeptRuns<'_> {
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             match reader.run(row)? {
-                Ok(run) => all.push(Found { run, worker: row.get(9)?, folder: folder(row)? }),
+                Ok(run) => all.push(KeptRunRow { run, worker: row.get(9)?, folder: folder(row)? }),
                 Err(damaged) => return Ok(Err(damaged)),
             }
         }
@@ -198,7 +198,7 @@ impl KeptRuns<'_> {
     /// Puts the new results into the store, with the identity of the crunch that they have now; groups are closed
     /// again. All of it happens, or none.
     pub(super) fn read_again(&self, crunch: i64, identity: &Identity) -> Result<ReadAgain> {
-        let path = self.results.join(crate::job::STORE_FILE);
+        let path = self.results.join(STORE_FILE);
         let failed = |error: rusqlite::Error| storing(&path, &error);
         schema::prepare(self.store).map_err(failed)?;
         tidy(self.store, self.results).map_err(failed)?;
@@ -223,7 +223,10 @@ impl KeptRuns<'_> {
             batch.execute("DELETE FROM groups", [])?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
-            starts::put_crunch(&batch, crunch, identity)
+            starts::unite(&batch, crunch, identity, |was| {
+                let changes = was.changes(&mut identity.clone());
+                changes.refusal().is_none() || changes.is_of_result()
+            })
         };
         closed().map_err(failed)?;
         batch.commit().map_err(failed)?;

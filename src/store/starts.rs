@@ -174,6 +174,22 @@ pub(super) fn crunches(store: &Connection) -> Result<Vec<(i64, Identity)>, rusql
     Ok(rows.into_iter().filter_map(identity).collect())
 }
 
+/// Gives a crunch another identity, and makes it that of all starts whose crunch is now the same.
+pub(super) fn unite(
+    store: &Connection,
+    crunch: i64,
+    identity: &Identity,
+    is_same: impl Fn(&Identity) -> bool,
+) -> Result<(), rusqlite::Error> {
+    let others = crunches(store)?.into_iter().filter(|(number, _)| *number != crunch);
+    for (number, _) in others.filter(|(_, was)| is_same(was)) {
+        store
+            .execute("UPDATE starts SET crunch = ?1 WHERE crunch = ?2", params![crunch, number])?;
+        store.execute("DELETE FROM crunches WHERE crunch = ?1", params![number])?;
+    }
+    put_crunch(store, crunch, identity).map(drop)
+}
+
 /// The number of a crunch: that of an earlier start which had the same, or a new one.
 pub(super) fn number_of(store: &Connection, identity: &Identity) -> Result<i64, rusqlite::Error> {
     let same = |was: &Identity| was.changes(&mut identity.clone()).refused.is_empty();

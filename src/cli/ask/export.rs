@@ -16,7 +16,8 @@ use crate::util::error::{Exit, Result};
 #[command(after_help = "\
 There is one row per run, with one column for each loop (LOOP.FIELD if points are records), for \
 status and score, for each field of the results, and for seconds, started, rank, host, thread, \
-attempt and error. Times are seconds since 1970; in Parquet they are timestamps.
+attempt, memory (in MiB, where runs have processes of their own), workdir (where they have folders of \
+their own) and error. Times are seconds since 1970; in Parquet they are timestamps.
 
 With --groups LOOP there is one row for each point of the loop, as in scikit-learn's cv_results_: the \
 points of the loop and of those around it, the best points of loops inside, its rank, its score with \

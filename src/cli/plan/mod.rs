@@ -39,7 +39,8 @@ Examples:
   gridmpi plan job.toml --workers 16,64,256  the time on 16, 64 and 256 workers
   gridmpi plan job.toml --fresh              the time of `gridmpi run --fresh`
 
-Times are predicted from the durations in the results folder; without any, use --pilot. A worker \
+Times are predicted from the durations in the results folder, and memory is proposed from the peaks \
+of the runs there; without any, use --pilot. A worker \
 runs one task at a time: a rank, or each thread of a rank with several threads. The runs of a pilot \
 are stored in the results folder, and `gridmpi run` reuses them. Without --pilot nothing is written.")]
 pub(super) struct PlanArgs {

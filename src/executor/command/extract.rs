@@ -88,7 +88,7 @@ impl ResultReader {
             let name = fill(file)?;
             let path = folder.join(&name);
             // What a link names may have changed, and is no part of what was kept.
-            let own = folder.canonicalize().and_then(|folder| Ok(folder.join(&name)));
+            let own = folder.canonicalize().map(|folder| folder.join(&name));
             let is_own = own.and_then(|own| Ok(own == path.canonicalize()?));
             match is_own {
                 Ok(true) if path.is_file() => Ok(Some(OutputFile { name, path, before: None })),

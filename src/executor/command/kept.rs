@@ -62,8 +62,7 @@ impl KeptResults for KeptReader<'_> {
                 reader.kept_files(run.folder, fill)?
             }
             None => reader.kept_files(run.folder, |template| {
-                let name =
-                    template.is_plain().then(|| template.fill(&[], &|_: &str, _: &str| None));
+                let name = template.is_plain().then(|| template.fill(&[], |_: &str, _: &str| None));
                 name.unwrap_or_else(|| {
                     Err("its points are not in the job any more, which the name of the file needs"
                         .to_string())
