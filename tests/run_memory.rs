@@ -123,9 +123,8 @@ fn the_processes_of_a_run_count_together() {
 
 #[test]
 fn a_run_that_fails_shows_its_peak_too() {
-    let crunch = "shell = '''python3 -c \"x = bytearray({mb} << 20); import os, time; time.sleep({nap}); os.abort()\"'''\ntimeout = 30";
-    let desk =
-        Desk::with_job(&job(crunch, "[200]", "[0, 100]").replace("timeout = 30", "timeout = 2"));
+    let crunch = "shell = '''python3 -c \"x = bytearray({mb} << 20); import os, time; time.sleep({nap}); os.abort()\"'''\ntimeout = 10";
+    let desk = Desk::with_job(&job(crunch, "[200]", "[0, 100]"));
     desk.run_job().exits(100);
     let peaks = peaks(&desk);
     assert!(peaks.len() == 2 && peaks.values().all(|peak| OF_200.contains(peak)), "{peaks:?}");
