@@ -12,7 +12,11 @@ QUIET, SHORT = 1000, 100e-6  # after so many calls without output, shorter than 
 
 class Output:
     def __init__(self, word, always):
-        self.pipe, self.word, self.unread = os.dup(2), word.encode(), bytearray(4)
+        try:
+            self.pipe = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 100)  # out of the way of who writes to a descriptor by mistake
+        except OSError:
+            self.pipe = os.dup(2)
+        self.word, self.unread = word.encode(), bytearray(4)
         self.request = self.first = 0  # the request, and the first call behind the last mark
         self.calls = self.seconds = 0  # without output
         self.watches, self.always = True, always
