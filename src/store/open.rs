@@ -119,7 +119,8 @@ impl OpenStore {
         changes.refused.extend(plan.layout.refuse_was(&connection, &path, &before.identity)?);
         let mut lacking = HashSet::new();
         if let (false, true, Some(kept)) = (plan.keep, changes.is_of_result(), plan.kept_results) {
-            lacking = read_again(folder, &connection, (&mut before, &plan), kept)?;
+            let why = changes.refusal().unwrap_or_default();
+            lacking = read_again(folder, &connection, (&mut before, &plan), (kept, &why))?;
             changes.refused.clear();
         }
         if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
@@ -276,12 +277,12 @@ fn read_again(
     folder: &Folder,
     store: &Connection,
     (before, plan): (&mut StoredIdentity, &OpenOptions),
-    kept: &dyn KeptResults,
+    (kept, changes): (&dyn KeptResults, &str),
 ) -> Result<HashSet<u64>> {
     let own = Layout::of_store(store, &folder.store())?;
     let layout = &plan.layout.clone().without_new_files(&own);
     let runs = KeptRuns { store, results: folder.path(), own: &own, layout, kept };
-    let ReadAgain { runs, failed } = runs.read_again(before.crunch, &plan.identity)?;
+    let ReadAgain { runs, failed } = runs.read_again(before.crunch, &plan.identity, changes)?;
     before.identity = plan.identity.clone();
     let lacking = match failed.len() as u64 {
         0 => String::new(),

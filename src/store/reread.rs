@@ -50,7 +50,7 @@ pub(super) struct ReadAgain {
 
 impl Rereading {
     /// Why not all runs can be read again, if that is so.
-    pub(super) fn refusal(&self, folder: &Path) -> Option<String> {
+    pub(super) fn refusal(&self, folder: &Path, changes: &str) -> Option<String> {
         let why = self.why.as_ref()?;
         let all = self.runs + self.lacking;
         let which = match all {
@@ -59,7 +59,7 @@ impl Rereading {
         };
         let example = if all == 0 { why.clone() } else { format!("the first: {why}") };
         Some(format!(
-            "results folder {}: result in [crunch] has changed, and nothing else of crunch, but {which} be read again from kept files ({example}); put result back, or start with --fresh, which moves the runs aside and computes all anew, or with --keep, which uses their results as they are",
+            "results folder {}: {changes}; that is result alone, but {which} be read again from kept files ({example}); put result back, or start with --fresh, which moves the runs aside and computes all anew, or with --keep, which uses their results as they are",
             folder.display()
         ))
     }
@@ -197,7 +197,12 @@ impl KeptRuns<'_> {
 
     /// Puts the new results into the store, with the identity of the crunch that they have now; groups are closed
     /// again. All of it happens, or none.
-    pub(super) fn read_again(&self, crunch: i64, identity: &Identity) -> Result<ReadAgain> {
+    pub(super) fn read_again(
+        &self,
+        crunch: i64,
+        identity: &Identity,
+        changes: &str,
+    ) -> Result<ReadAgain> {
         let path = self.results.join(STORE_FILE);
         let failed = |error: rusqlite::Error| storing(&path, &error);
         schema::prepare(self.store).map_err(failed)?;
@@ -216,7 +221,7 @@ impl KeptRuns<'_> {
             rows::put_run(&batch, self.results, worker, which, when, &result)?.map_err(failed)?;
             rows::replace_error(&batch, worker, which, when, result.as_ref().err()).map_err(failed)
         })?;
-        if let Some(why) = seen.refusal(self.results) {
+        if let Some(why) = seen.refusal(self.results, changes) {
             return Err(Error::input(why));
         }
         let closed = || {

@@ -63,11 +63,11 @@ impl StoreReader {
         let folder = self.path().parent().unwrap_or(self.path());
         let mut outlook = RunsOutlook::default();
         match (kept_results.filter(|_| changes.is_of_result()), changes.refusal()) {
-            (Some(kept), _) => {
+            (Some(kept), why) => {
                 let runs = KeptRuns { store, results: folder, own: &own, layout: &layout, kept };
                 let seen = runs.look(|_, _, _| Ok(()))?;
                 outlook.read_again = seen.runs;
-                outlook.refused = seen.refusal(folder);
+                outlook.refused = seen.refusal(folder, &why.unwrap_or_default());
             }
             (None, refused) => outlook.refused = refused.map(|why| refusal(folder, &why)),
         }
