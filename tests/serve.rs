@@ -630,7 +630,7 @@ fn serve_test_says_what_a_worker_does_wrong() {
         ),
     ] {
         good.write("own.py", own);
-        let ran = good.run(gridmpi(), &["serve-test", "--timeout", "1", "python3", "worker.py"]);
+        let ran = good.run(gridmpi(), &["serve-test", "--timeout", "5", "python3", "worker.py"]);
         let line = ran
             .stdout
             .lines()

@@ -88,7 +88,8 @@ impl ReadyChildren {
         #[cfg(feature = "jobs")]
         {
             let mut children = self.children.lock();
-            let there: Vec<_> = children.extract_if(.., |child| child.0.place() == at).collect();
+            let there: Vec<_> =
+                children.extract_if(.., |child| child.0.serve.place == at).collect();
             drop(children); // others may take theirs while these end
             drop(there);
             let mut serving = self.serving.lock();

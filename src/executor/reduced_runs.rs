@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::model::{Key, LoopNest, SlotResult, Value};
 
+/// The beginning of a reduction's name in a child; its loop's level follows.
+pub(super) const REDUCE: &str = "reduce ";
+
 /// How long a reduction may take: a way out, not a limit for anyone's work.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -158,8 +158,7 @@ pub(crate) fn final_files(
     let mut found = CountedFiles { job, files: BTreeMap::new() };
     match &spec.function {
         FinalFunction::Python(function) => {
-            let load = job.final_load().map(|(load, _)| load);
-            found.functions(std::iter::once(function).chain(load), &modules.finals);
+            found.functions(std::iter::once(function).chain(job.final_load()), &modules.finals);
             #[cfg(feature = "jobs")]
             found.program(job.interpreter(), FileRole::Interpreter);
         }
@@ -170,7 +169,7 @@ pub(crate) fn final_files(
         #[cfg(feature = "jobs")]
         FinalFunction::Serve(words) => found.command(words),
         FinalFunction::R(function) => {
-            found.functions(std::iter::once(function).chain(job.final_r_load()), &modules.finals);
+            found.functions(std::iter::once(function).chain(job.final_load()), &modules.finals);
             #[cfg(feature = "jobs")]
             found.program(job.r_interpreter(), FileRole::Interpreter);
         }

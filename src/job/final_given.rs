@@ -56,9 +56,8 @@ impl FinalIdentity {
             FinalFunction::Native => format!("Rust, version \"{version}\""),
         };
         let is_python = matches!(spec.function, FinalFunction::Python(_));
-        let load = job.final_load().filter(|_| is_python).map(|(load, _)| named(load));
         let is_r = matches!(spec.function, FinalFunction::R(_));
-        let load = load.or_else(|| job.final_r_load().map(named));
+        let load = job.final_load().map(named);
         let how = match &job.crunch {
             CrunchSpec::Python(Python { reseed, pass_none, .. }) if is_python => {
                 json!([reseed, pass_none])

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{CommandWords, CrunchSpec, Job, Python, ShellLine, WatchedFile};
+use crate::job::{CommandWords, Job, ShellLine, WatchedFile};
 use crate::model::{FileFunction, Key, Value, Winner};
 
 /// The folder in a results folder that has the folders of products.
@@ -75,18 +75,6 @@ impl Job {
     /// The seed of a row's final call.
     pub(crate) fn row_seed(&self, row: Key) -> u32 {
         self.seeding.seed_of(self.policy.seed, &self.nest, row)
-    }
-
-    /// The function that loads data for crunch and for final calls, and the level of the loop whose point it takes.
-    pub(crate) fn final_load(&self) -> Option<(&FileFunction, usize)> {
-        match &self.crunch {
-            CrunchSpec::Python(Python { load: Some(load), data, .. })
-                if *data < self.final_levels() =>
-            {
-                Some((load, *data))
-            }
-            _ => None,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Functions in children that speak the protocol of docs/writing-a-worker.md: workers of the user's, and R.
+//! Functions in children that speak the protocol of docs/writing-a-worker.md: workers of the user's, R, and Python.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +42,13 @@ impl Job {
         }
     }
 
-    /// The level of the loop whose data final calls get, if both crunch and the final function are workers, or R.
-    #[cfg(feature = "jobs")]
+    /// The level of the loop whose data final calls get, if both crunch and the final function are in Python, in R, or
+    /// workers.
     pub(crate) fn final_data(&self) -> Option<usize> {
         let level = match (&self.crunch, self.finally.as_ref().map(|spec| &spec.function)?) {
+            (CrunchSpec::Python(python), FinalFunction::Python(_)) => {
+                python.load.as_ref().map(|_| python.data)?
+            }
             (CrunchSpec::Serve(serve), FinalFunction::Serve(_)) => serve.data?,
             (CrunchSpec::R(r), FinalFunction::R(_)) => r.load.as_ref().map(|_| r.data)?,
             _ => return None,
@@ -53,12 +56,12 @@ impl Job {
         Some(level).filter(|level| *level < self.final_levels())
     }
 
-    /// R's function that loads the data of final calls.
-    pub(crate) fn final_r_load(&self) -> Option<&FileFunction> {
-        match (&self.crunch, self.finally.as_ref().map(|spec| &spec.function)?) {
-            (CrunchSpec::R(r), FinalFunction::R(_)) if r.data < self.final_levels() => {
-                r.load.as_ref()
-            }
+    /// The function that loads the data of final calls, in Python or in R.
+    pub(crate) fn final_load(&self) -> Option<&FileFunction> {
+        self.final_data()?;
+        match &self.crunch {
+            CrunchSpec::Python(python) => python.load.as_ref(),
+            CrunchSpec::R(r) => r.load.as_ref(),
             _ => None,
         }
     }

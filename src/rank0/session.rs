@@ -147,8 +147,7 @@ impl Session {
         let results = retries.map(|_| folder.path());
         let finals = finals_of(&mut job, (&version, &modules), (&mut files, &digests), results)?;
         let layout = Layout::of(&job, &digests);
-        let end = end.map(until);
-        let (files, text, keep) = (&files, &text, settings.keep);
+        let (end, files, text, keep) = (end.map(until), &files, &text, settings.keep);
         let kept = kept_results(&job);
         let kept_results = kept.as_deref();
         #[cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(unused_mut))]
@@ -242,7 +241,6 @@ impl Session {
         effects.know_imported(imported);
         #[cfg(feature = "jobs")]
         effects.let_follow(&job, scratch.is_none().then(|| folder.path()));
-        let no_store = settings.no_store;
         Ok(Session {
             job,
             scratch,
@@ -251,7 +249,7 @@ impl Session {
             actions,
             unheard,
             effects,
-            no_store,
+            no_store: settings.no_store,
             is_main: settings.is_main,
             part,
             allocation,

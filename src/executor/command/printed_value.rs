@@ -20,7 +20,7 @@ pub(super) enum NoValue {
 
 /// The value that a program has printed.
 pub(super) fn printed_value(place: &str, text: Bytes) -> Result<ResultValue, NoValue> {
-    if let Some(json) = JsonText::take(&text, 0..text.len(), "") {
+    if let Some(json) = JsonText::take(&text, 0..text.len()) {
         return Ok(ResultValue::Json(json));
     }
     let text = std::str::from_utf8(&text).expect("from a string");

@@ -2,10 +2,10 @@
 //! it. All carry a marker in their environment; a guardian process kills every marked process that is left
 //! once gridmpi has ended for any reason.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -295,17 +295,4 @@ fn end_and_take(child: &mut Child, tails: &mut [Tail]) {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
-}
-
-/// A child's output, read within limits.
-pub(crate) struct Timed {
-    pub(crate) pipe: ChildStdout,
-    pub(crate) limits: Limits,
-}
-
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.limits.wait_for(&self.pipe)?;
-        self.pipe.read(buffer)
-    }
 }

@@ -48,11 +48,7 @@ struct OutputSource {
 
 impl ChildOutput {
     /// Reads a child's output, and logs it under this name (shown with -v).
-    pub(crate) fn of(
-        pipe: impl Into<OwnedFd>,
-        name: &'static str,
-        marks: Option<Marks>,
-    ) -> std::io::Result<ChildOutput> {
+    pub(crate) fn of(pipe: impl Into<OwnedFd>, name: &'static str) -> std::io::Result<ChildOutput> {
         let pipe = File::from(pipe.into());
         ioctl_fionbio(&pipe, true)?;
         let waits = pipe.try_clone()?;
@@ -62,7 +58,7 @@ impl ChildOutput {
             line: Vec::new(),
             last: LastBytes::new(KEPT),
             current: Arc::default(),
-            marks,
+            marks: None,
             ended: VecDeque::new(),
         };
         let source = Arc::new(Mutex::new(source));
@@ -80,6 +76,11 @@ impl ChildOutput {
             }
         });
         Ok(ChildOutput { source, listener })
+    }
+
+    /// The child, which does not yet know of these marks, writes them behind what its calls print.
+    pub(crate) fn find_marks(&self, marks: Marks) {
+        self.source.lock().marks = Some(marks);
     }
 
     /// What the child prints from now on is gathered there.

@@ -104,10 +104,11 @@ SLICE = 0.05  # how long calls go on without a look at what they left behind, in
 
 
 class Calls:
-    """The calls of a request."""
+    """The calls of a batch."""
 
     def __init__(self, request):
-        self.request, self.texts, self.frame = request, Texts(), b""
+        self.request, self.texts = request, Texts()
+        self.rest = None  # the last result, if it does not fit into the file
         self.task = self.first = 0  # the next one, and the first one that is not compared yet
         self.first_text = 0
 
@@ -115,16 +116,16 @@ class Calls:
         """Calls crunch at each point, until the worker wants no more."""
         count = len(self.request["points"])
         begun = clock()
-        while self.task < count and not self.frame:
+        while self.task < count and not self.rest:
             ended = self.some(self.request, begun + SLICE)
             if flags[TOUCHED] or ended > begun + SLICE:
                 put_back()
-            if flags[0] or self.frame or self.task == count or ended > begun + SLICE:
+            if flags[0] or self.rest or self.task == count or ended > begun + SLICE:
                 self.compare(ended - begun)
                 begun = clock()
             if flags[0]:
                 break
-        return self.frame
+        return self.rest or ("value", b"")
 
     def pairs(self, request):
         seeds = seeds_of(request)[self.task :] if seeded or seeders else itertools.repeat(None)
@@ -135,8 +136,8 @@ class Calls:
         global call
         if flags[IMPORTED]:
             flags[IMPORTED] = 0
-            call = caller(functions["crunch"], setup["arguments"])
-        function, task, texts, frame, first = call, self.task, self.texts, b"", self.task
+            call = caller(functions["crunch"], setup["loops"])
+        function, task, texts, rest, first = call, self.task, self.texts, None, self.task
         check = output.check if output.watches else None
         if "workdir" in request:
             enter(request["workdir"])
@@ -151,18 +152,18 @@ class Calls:
                     numbers[task] = value
                     durations[task] = now - begun
                 else:
-                    frame = texts.add(task, to_json(value), now - begun)
+                    rest = texts.add(task, b"value", to_json(value), now - begun)
             except BaseException:
                 now = clock()
                 body = failure()
                 output.check(task)
-                frame = texts.add(task, body, now - begun)
+                rest = texts.add(task, b"message", body, now - begun)
             task += 1
             begun = now
             # In this order: the worker takes it that the task behind those that are done may have begun.
-            if header[0] or frame or now > until:
+            if header[0] or rest or now > until:
                 break
-        self.task, self.frame = task, frame
+        self.task, self.rest = task, rest
         output.ended(task - 1, task - first, begun - since)
         return begun
 
@@ -180,76 +181,80 @@ class Calls:
     def one_by_one(self, found):
         """Makes the calls since the last time again, with data loaded anew: each alone, to find which of
         them changes it. The others' results may stem from changed data."""
-        end, self.task, self.texts.end, self.frame = self.task, self.first, self.first_text, b""
+        end, self.task, self.texts.end, self.rest = self.task, self.first, self.first_text, None
         for task in range(self.first, end):
             durations[task] = math.nan
-        points = json.loads(request_text)["points"]  # the calls may have changed them, too
+        points = json.loads(line)["points"]  # the calls may have changed them, too
         request = {**self.request, "points": points}
         guilty, output.first, output.watches = False, self.first, True
-        while self.task < end and not self.frame:
+        while self.task < end and not self.rest:
             task, text, begun = self.task, self.texts.end, clock()
             self.some(request, 0.0)
             if changed(always=True):
                 guilty = True
                 durations[task], self.texts.end = math.nan, text
-                answer = encode({"error": IN_PLACE}).encode()
-                self.frame = self.texts.add(task, answer, clock() - begun)
+                self.rest = self.texts.add(task, b"message", encode(IN_PLACE).encode(), clock() - begun)
             put_back()
             header[SURE] = self.task
         if not guilty and any(entry.skipped for entry in found):
-            send(b"log " + LATE.encode())
+            warn(LATE)
 
 
-setup = receive()
-output = Output(setup["output"], setup.get("logs_all", False))
+def called(request):
+    """What a function other than crunch gives, as JSON."""
+    if request["type"] == "load":
+        return load_final(request)
+    if "reduce" in request:
+        reseed(request["seed"])
+        return to_json(functions[request["reduce"]](request["runs"]))
+    return points_for(request) if "points" in functions else final_for(request)
+
+
 try:
     if setup["reseed"]:
         watch_generators()
     let_user_import()
-    notes_states = setup.get("versions", False)
+    notes_states = setup["late_imports"]
     functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
-    also = takes_also(functions["crunch"], setup["arguments"]) if "crunch" in functions else []
+    also = takes_also(functions["crunch"], setup["loops"]) if "crunch" in functions else []
     seeded = "seed" in also
     if setup.get("workdir"):
         import_in_job_folder()
     compares = "load" in functions and not setup["data_copy"]
-    call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
+    call = caller(functions["crunch"], setup["loops"]) if "crunch" in functions else None
     remember()
-    takes = takes_points(functions["points"], setup["arguments"]) if "points" in functions else []
+    takes = takes_points(functions["points"], setup["loops"]) if "points" in functions else []
     if "final" in functions:
-        takes = takes_final(functions["final"], setup["given"], setup["folded"])
-    send(to_json({"seeded": seeded or bool(seeders), "takes": takes, **imported()}))
+        takes = takes_final(functions["final"], setup["loops"], setup["folded"])
+    about = {"seeded": seeded or bool(seeders), "takes": takes, **imported()}
+    hello = joined(to_json({"type": "hello", "version": 1, "imports": True, **about}))
 except BaseException:
-    send(failure())
+    send(b'{"type":"error","message":', failure(), b"}")
     sys.exit(0)
 
+send(hello)
 while True:
-    request_text = receive_text()
-    request = json.loads(request_text)
-    if "points" in request:
-        header[ACCEPTED] = request["batch"]
-        output.begin(request["batch"])
+    line = receive_line()
+    request = json.loads(line)
+    if request["type"] == "bye":
+        break
+    if request["type"] == "batch":
+        header[ACCEPTED] = request["id"]
+        output.begin(request["id"])
         if compares:
             header[SURE] = 0
         at = request
-        frame = Calls(request).all()
+        rest = Calls(request).all()
         at = None
         tell_imports()
-        send(frame)
-        continue
-    try:
-        if "around" in request:
-            answer = points_for(request)
-        elif "load" in request:
-            answer = load_final(request["load"])
-        elif "final" in request:
-            answer = final_for(request)
-        else:
-            reseed(zlib.crc32(request_text))
-            runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
-            answer = to_json(functions[request["function"]](runs))
-    except BaseException:
-        answer = short_failure() if "around" in request else failure()
-    put_back()
-    tell_imports()
-    send(answer)
+        answer(request, *rest)
+        rest = None
+    elif request["type"] in ("task", "load"):
+        try:
+            name, body = "value", called(request)
+        except BaseException:
+            name, body = "message", short_failure() if "points" in functions else failure()
+        put_back()
+        tell_imports()
+        answer(request, name, body)
+        body = None

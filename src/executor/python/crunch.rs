@@ -5,10 +5,9 @@
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
 mod files;
-mod memory;
 mod output;
 mod reports;
-mod seeds;
+mod request;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
@@ -16,23 +15,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
-use crate::executor::python::crunch::memory::CallMemory;
-use crate::executor::python::crunch::seeds::{SEEDS, seeds};
+use crate::executor::python::child::PythonChild;
+use crate::executor::python::facts::ChildFacts;
 use crate::executor::python::functions::{crunch_functions, scored};
-use crate::executor::python::protocol::{self, Answer};
+use crate::executor::python::protocol::{self, Answer, no_answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
+use crate::executor::python::setup::Setup;
+use crate::executor::serve::child::HOUR;
+use crate::executor::serve::lines::{field, kind, message};
 use crate::executor::watch::{self, FileWatch};
 use crate::executor::{CallResult, Executor, Limits, RESTARTS, ReadyChildren, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::{RunError, RunOutput, Scored};
+use crate::model::{RunError, RunOutput, Scored, Value};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
-
-/// Longest request. (bytes)
-const LENGTH: usize = 32 << 10;
 
 /// How long to wait for a child before a look at how far it is. A call that is as long is a long one.
 const LOOK: Duration = Duration::from_millis(50);
@@ -43,8 +39,8 @@ const LONG_LOOK: Duration = Duration::from_millis(100);
 /// How long until what one process has written to memory is certainly seen by another one.
 const SETTLED: Duration = Duration::from_millis(1);
 
-/// The beginning of a frame that is to be logged.
-const LOG: &[u8] = b"log ";
+/// How long a child at rest may take no request before it counts as lost.
+const DEAF: Duration = Duration::from_secs(600);
 
 /// The JSON of a loop's points is precomputed for loops of up to this many points.
 const MOST_POINTS: u64 = 1 << 16;
@@ -65,8 +61,6 @@ pub(crate) struct PythonExecutor {
     /// The loaded point that was looked at last in this child.
     looked: Option<u64>,
     timeout: Option<Duration>,
-    /// For imports, and for the rest of a frame that has begun.
-    limits: Limits,
     /// The points of each loop as JSON; empty for a longer loop.
     points: Vec<Vec<String>>,
     child: Option<PythonChild>,
@@ -80,21 +74,20 @@ pub(crate) struct PythonExecutor {
     /// A task further on that is known to have failed.
     failed: Option<(u64, Answer)>,
     asked: PythonRequest,
-    /// How many requests there were.
-    requests: u64,
     text: String,
     seconds: Option<f64>,
-    /// The first task of the last request, and what its calls have printed, by task.
-    batch_first: u64,
+    /// What calls have printed whose answers are not returned, by task.
     outputs: BTreeMap<u64, Arc<RunOutput>>,
     /// Whether whoever follows the task at hand has been shown what the child prints.
     is_shown: bool,
-    memory: CallMemory,
+    /// The peak of the child's memory during the last call in MiB, where it is known.
+    memory: Option<u32>,
 }
 
 /// The request that the child is working on, if it has tasks.
 #[derive(Default)]
 struct PythonRequest {
+    id: u64,
     tasks: Range<u64>,
     /// How many of its answers have been taken.
     taken: u64,
@@ -103,12 +96,6 @@ struct PythonRequest {
     since: Option<Instant>,
     /// Whether the child has been told to begin no other task.
     stopped: bool,
-}
-
-/// What a look at the child gave.
-enum Look {
-    Nothing,
-    Frame(Vec<u8>),
 }
 
 impl PythonExecutor {
@@ -138,7 +125,6 @@ impl PythonExecutor {
             loaded: python.load.as_ref().map(|_| python.data),
             looked: None,
             timeout: job.policy.timeout,
-            limits: Limits::new(Some(HOUR), Some(caller)),
             points: points.collect(),
             child: None,
             expected: 0..0,
@@ -147,13 +133,11 @@ impl PythonExecutor {
             again: false,
             failed: None,
             asked: PythonRequest::default(),
-            requests: 0,
             text: String::new(),
             seconds: None,
-            batch_first: 0,
             outputs: BTreeMap::new(),
             is_shown: false,
-            memory: CallMemory::default(),
+            memory: None,
         }
     }
 
@@ -166,7 +150,7 @@ impl PythonExecutor {
         self.answers.clear();
         let failed = self.failed.as_ref().map(|(at, _)| *at);
         self.outputs.retain(|task, _| Some(*task) == failed);
-        if self.child.as_ref().is_some_and(PythonChild::is_alive) {
+        if self.child.as_ref().is_some_and(|child| child.serve.is_alive()) {
             match self.send(task) {
                 // It died after its last answer and never saw this request, so this task is not at fault.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -199,13 +183,10 @@ impl PythonExecutor {
     fn start_child(&mut self) -> Result<(), RunError> {
         self.watch.check_crunch(&self.job, &*self.caller)?;
         let child = match self.ready.take(&self.setup, &self.job) {
-            Some(mut child) => {
-                child.begin(Some(&self.limits));
-                child
-            }
-            None => PythonChild::start(&self.setup, &self.limits)?,
+            Some(child) => child,
+            None => PythonChild::start(&self.setup, Some(&self.caller))?,
         };
-        self.compare_environment(child.environment())?;
+        self.compare_environment(ChildFacts(&child.serve.hello).environment())?;
         self.child = Some(child);
         self.looked = None;
         self.watch.check_crunch(&self.job, &*self.caller)
@@ -215,7 +196,7 @@ impl PythonExecutor {
     fn refuse(&mut self, task: &Task, error: &Error) -> String {
         self.caller.claim(task.index + 1);
         match self.child.take() {
-            Some(mut child) => child.give_up(error),
+            Some(mut child) => child.serve.give_up(error),
             None => error.to_string(),
         }
     }
@@ -231,58 +212,19 @@ impl PythonExecutor {
             end = end.min(*failed);
         }
         let end = self.caller.claim(end).max(first + 1);
-        self.requests += 1;
-        let seeded = self.child.as_ref().is_some_and(|child| child.seeded);
-        let end = self.write_request(task, end, seeded);
+        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        let (id, seeded) = (child.serve.next_id(), child.seeded);
+        let end = self.write_request(task, end, (id, seeded));
         self.caller.claim(end);
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-        self.batch_first = first;
         child.results.restart(end - first)?;
-        self.memory.begin(child, first, end);
-        child.send(self.text.as_bytes())?;
-        let since = Some(Instant::now());
-        self.asked = PythonRequest { tasks: first..end, since, ..PythonRequest::default() };
+        if end - first == 1 {
+            child.serve.begin_peak(); // calls of one request cannot be told apart
+        }
+        child.serve.send(self.text.as_bytes(), &begun(DEAF, &self.caller))?;
+        let (id, since) = (id as u64, Some(Instant::now()));
+        self.asked = PythonRequest { id, tasks: first..end, since, ..PythonRequest::default() };
         Ok(())
-    }
-
-    /// Writes a request for tasks before `end`, as many as fit; returns its end.
-    fn write_request(&mut self, task: &Task, end: u64, seeded: bool) -> u64 {
-        let request = &mut self.text;
-        request.clear();
-        request.push_str(&format!("{{\"batch\": {}, \"points\": [", self.requests));
-        let nest = &task.job.nest;
-        let mut next = task.index;
-        while next < end && request.len() < LENGTH {
-            request.push_str(if next == task.index { "[" } else { ",[" });
-            let points = nest.indices(nest.task(next));
-            for (level, point) in points.iter().copied().enumerate() {
-                if level > 0 {
-                    request.push(',');
-                }
-                match self.points[level].get(point as usize) {
-                    Some(json) => request.push_str(json),
-                    None => request.push_str(&task.job.passed_json(level, point)),
-                }
-            }
-            if !self.setup.absent.is_empty() {
-                let is_absent =
-                    |level: &&usize| nest.loops()[**level].none == points.get(**level).copied();
-                let absent = self.setup.absent.iter().filter(is_absent);
-                request.push_str(&format!(",{:?}", absent.collect::<Vec<_>>()));
-            }
-            request.push(']');
-            next += 1;
-        }
-        request.push_str("], \"seeds\": [");
-        if seeded {
-            request.push_str(&seeds(task.job, task.index..next));
-        }
-        request.push(']');
-        if let Some(folder) = task.workdir {
-            request.push_str(&format!(", \"workdir\": {}", json!(folder.to_string_lossy())));
-        }
-        request.push('}');
-        next
     }
 
     /// Waits for an answer, or for the end of the child: then the task that it was at has failed.
@@ -292,17 +234,8 @@ impl PythonExecutor {
         let is_awaited = job.workdir.is_some();
         while (self.answers.is_empty() || is_awaited) && !self.asked.tasks.is_empty() {
             let looked = match self.look() {
-                Ok(Look::Frame(frame)) if frame == SEEDS => self.send_seeds(job),
-                Ok(Look::Frame(frame)) if frame.starts_with(IMPORTED) => {
-                    self.report_imports(job, &frame[IMPORTED.len()..]);
-                    Ok(())
-                }
-                Ok(Look::Frame(frame)) if frame.starts_with(LOG) => {
-                    log::warn!("{}", String::from_utf8_lossy(&frame[LOG.len()..]));
-                    Ok(())
-                }
-                Ok(Look::Frame(frame)) => self.finish(frame),
-                Ok(Look::Nothing) => {
+                Ok(Some(line)) => self.heed(job, line),
+                Ok(None) => {
                     self.show_output(task);
                     self.take_stock()
                 }
@@ -314,19 +247,37 @@ impl PythonExecutor {
         }
     }
 
-    fn look(&mut self) -> std::io::Result<Look> {
+    /// Waits a little for a message.
+    fn look(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut time = if self.asked.stopped { LONG_LOOK } else { LOOK };
         if let (Some(limit), Some(since)) = (self.limit(), self.asked.since) {
             time = time.min(limit.saturating_sub(since.elapsed()));
         }
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-        Ok(match child.is_heard(time)? {
-            true => Look::Frame(child.read_frame()?),
-            false => {
-                self.memory.look();
-                Look::Nothing
+        child.serve.hear(time, &begun(HOUR, &self.caller))
+    }
+
+    fn heed(&mut self, job: &Job, line: Vec<u8>) -> std::io::Result<()> {
+        let child = self.child.as_ref().ok_or(ErrorKind::BrokenPipe)?;
+        let (fields, value) = protocol::read(&child.serve, line)?;
+        let end = match kind(&fields) {
+            Some("seeds") => return self.send_seeds(job),
+            Some("imported") => {
+                self.report_imports(job, &fields);
+                return Ok(());
             }
-        })
+            Some("log") => {
+                child.serve.log(&fields);
+                return Ok(());
+            }
+            Some("result") => value,
+            Some("error") => Some(Err(message(&fields))),
+            _ => return Ok(()),
+        };
+        child.serve.check_id(&fields)?;
+        let seconds = || field(&fields, "seconds").and_then(Value::as_f64).ok_or_else(no_answer);
+        let last = end.map(|result| Ok::<Answer, Error>((result, seconds()?)));
+        self.finish(last.transpose()?)
     }
 
     /// How long the child may take for what it is at.
@@ -356,9 +307,8 @@ impl PythonExecutor {
         Ok(goes_on)
     }
 
-    /// Ends the request with the child's last word on it.
-    fn finish(&mut self, frame: Vec<u8>) -> std::io::Result<()> {
-        let last = protocol::decode_frame(frame)?;
+    /// Ends the request with the answer of its last task, if that did not fit into the results file.
+    fn finish(&mut self, last: Option<Answer>) -> std::io::Result<()> {
         self.take()?;
         if let Some(answer) = last {
             if self.answers.is_empty() {
@@ -369,7 +319,7 @@ impl PythonExecutor {
         }
         let end = self.asked.tasks.start + self.asked.taken;
         if self.asked.taken == 0 || end > self.asked.tasks.end {
-            return Err(protocol::no_answer());
+            return Err(no_answer());
         }
         self.asked = PythonRequest::default();
         self.caller.claim(end);
@@ -388,7 +338,10 @@ impl PythonExecutor {
         }
         let went_on = (!self.asked.stopped || is_over || cancelled) && self.stop()?;
         match limit {
-            _ if cancelled && self.answers.is_empty() => Err(child::cancelled()),
+            _ if cancelled && self.answers.is_empty() => {
+                let why = "cancelled: the job is being stopped";
+                Err(Error::new(ErrorKind::TimedOut, why))
+            }
             Some(limit) if is_over && !went_on => {
                 let is_loading = self.asked.seen.is_loading();
                 let what = if is_loading { "loading its data" } else { "it" };
@@ -421,9 +374,9 @@ impl PythonExecutor {
         if is_given_up {
             let _ = self.take();
         }
-        let why = match &mut self.child {
-            Some(child) => child.give_up(error),
-            None => error.to_string(),
+        let (memory, why) = match &mut self.child {
+            Some(child) => (child.serve.end_peak(), child.serve.give_up(error)),
+            None => (None, error.to_string()),
         };
         if !is_given_up {
             let _ = self.take();
@@ -436,18 +389,19 @@ impl PythonExecutor {
             return; // it was at none
         }
         self.caller.claim(at + 1);
-        let never_began = asked.seen.accepted != self.requests && !is_given_up;
+        let never_began = asked.seen.accepted != asked.id && !is_given_up;
         if never_began && !self.again {
             self.again = true;
             return;
         }
+        self.memory = memory;
         // Those before it whose results are not final are called again.
         let seconds = asked.since.map(|since| since.elapsed().as_secs_f64()).unwrap_or_default();
         self.failed = Some((at, (Err(why), seconds)));
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
-        (self.seconds, self.memory.last) = (None, None);
+        (self.seconds, self.memory) = (None, None);
         if let Some(changed) = &self.changed {
             return Err(changed.clone());
         }
@@ -468,7 +422,9 @@ impl PythonExecutor {
             }
             self.wait(task);
         };
-        self.memory.end(task.index);
+        if let Some(child) = &mut self.child {
+            self.memory = child.serve.end_peak();
+        }
         if let Some(changed) = &self.changed {
             return Err(changed.clone()); // found by this call's own imports
         }
@@ -477,6 +433,13 @@ impl PythonExecutor {
         self.check_files(task)?;
         scored(task, result?)
     }
+}
+
+/// Limits of this time from now on; a call that is cancelled ends them, too.
+fn begun(time: Duration, caller: &Arc<dyn MasterClient>) -> Limits {
+    let mut limits = Limits::new(Some(time), Some(caller));
+    limits.begin();
+    limits
 }
 
 impl Executor for PythonExecutor {
@@ -500,7 +463,7 @@ impl Executor for PythonExecutor {
     }
 
     fn memory(&self) -> Option<u32> {
-        self.memory.last
+        self.memory
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {

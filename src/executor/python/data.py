@@ -28,6 +28,10 @@ used = {}  # what the calls used that are not compared yet
 worked = spent = 0.0  # by calls, and by comparisons, in seconds
 
 
+def warn(text):
+    say(type="log", level="warn", message=text)
+
+
 class Loaded:
     def __init__(self, key, value):
         self.key, self.value = key, value
@@ -63,9 +67,9 @@ class Loaded:
     def name(self, why):
         if self.key not in named:
             named.add(self.key)
-            send(
-                f"log the loaded data of {self.key[:80]} {why}: it is not noticed if crunch changes it in place "
-                "(data_copy = true in [crunch] gives each call a copy of its own)".encode("utf-8", "replace")
+            warn(
+                f"the loaded data of {self.key[:80]} {why}: it is not noticed if crunch changes it in place "
+                "(data_copy = true in [crunch] gives each call a copy of its own)"
             )
 
     def has_changed(self, always):

@@ -1,6 +1,6 @@
 # Calls the user's function of [final], once for each row.
 ALSO_GIVEN = ("summary", "seed", "folder")  # besides points; a loop of the same name goes first
-final_data = None  # loaded for the next call, which may change it: no other call gets it
+final_data = {}  # by number; a call may change its data, so no other call gets it
 
 
 def takes_final(function, given, folded):
@@ -33,27 +33,26 @@ def takes_final(function, given, folded):
     return [*takes, *(name for name in given if all_points and name not in takes)]
 
 
-def load_final(point):
-    """Loads the data of a point, as for crunch."""
-    global final_data, load_seed
-    load_seed = zlib.crc32(json.dumps(point).encode())
+def load_final(request):
+    """Loads the data of a point, with the same seed as for crunch."""
+    global load_seed
+    final_data.clear()
+    load_seed = zlib.crc32(json.dumps(request["point"]).encode())
     try:
         reseed(load_seed)
-        final_data = functions["load"](point)
+        final_data[request["data"]] = functions["load"](request["point"])
     finally:
         load_seed = None
-    return to_json(None)
 
 
 def final_for(request):
-    """The answer of the final function for a row."""
-    global final_data, load_seed
-    given = dict(request["final"])
-    if request["loaded"]:
-        given[setup["data"]], final_data = final_data, None
-    also = json.loads(json.dumps([request["summary"]]), object_hook=unmarked)
-    for name, value in zip(ALSO_GIVEN, (also[0], request["seed"], request["folder"])):
-        given.setdefault(name, value)
+    """What the final function gives for a row, as JSON."""
+    global load_seed
+    given = dict(request["points"])
+    if "data" in request:
+        given[setup["data"]] = final_data.pop(request["data"])
+    for name in ALSO_GIVEN:
+        given.setdefault(name, request[name])
     if not setup["pass_none"]:
         for name in request["absent"]:
             del given[name]

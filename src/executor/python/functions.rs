@@ -1,19 +1,19 @@
 //! The Python functions that a job names.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::executor::process::child::Limits;
-use crate::executor::python::child::{HOUR, PythonChild, Setup};
+use crate::executor::python::child::PythonChild;
+use crate::executor::python::facts::{ChildFacts, texts_of};
+use crate::executor::python::setup::Setup;
+use crate::executor::reduced_runs::REDUCE;
+use crate::executor::serve::lines::field;
 use crate::executor::{RANK0, ReadyChildren, Slot, Task};
 use crate::job::{self, DigestedFile, Job, Python, PythonModules};
 use crate::model::{FileFunction, Reduce, ResultValue, RunError, Scored, Value};
 use crate::util::error::Result;
 use crate::util::panic::panic_text;
 use crate::util::programs::find_program;
-
-/// The beginning of a reduction's name in a child.
-pub(super) const REDUCE: &str = "reduce ";
 
 /// The name of the final function in a child.
 pub(super) const FINAL: &str = "final";
@@ -24,7 +24,7 @@ pub(super) fn final_functions(job: &Job) -> Vec<(String, &FileFunction)> {
         Some(job::FinalFunction::Python(function)) => function,
         _ => return Vec::new(),
     };
-    let load = job.final_load().map(|(load, _)| ("load".to_string(), load));
+    let load = job.final_load().map(|load| ("load".to_string(), load));
     std::iter::once((FINAL.to_string(), function)).chain(load).collect()
 }
 
@@ -46,7 +46,7 @@ pub(super) fn scored(task: &Task, value: ResultValue) -> Result<Scored, RunError
 }
 
 /// The Python functions that reduce loops, by the loop's level.
-pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &FileFunction)> {
+pub(crate) fn reduce_functions(job: &Job) -> Vec<(String, &FileFunction)> {
     let mut functions = Vec::new();
     for (level, l) in job.nest.loops().iter().enumerate() {
         if let Some(Reduce::Python(function)) = &l.reduce {
@@ -58,17 +58,18 @@ pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &FileFunction)> {
 
 /// What a child has said that calls have imported: the user's files with the digests of their content, and the
 /// versions of packages.
-pub(super) fn imported_files(
+pub(crate) fn imported_files(
     job: &Job,
-    said: &[u8],
+    said: &[(String, Value)],
 ) -> (Vec<(String, String)>, BTreeMap<String, String>) {
-    let (names, packages): (Vec<PathBuf>, _) = serde_json::from_slice(said).unwrap_or_default();
-    let digest = |path: &PathBuf| {
+    let names = field(said, "files").map(Value::texts).unwrap_or_default();
+    let digest = |path: &Path| {
         let name = path.strip_prefix(&job.folder).unwrap_or(path).to_str()?.to_string();
         Some((name, DigestedFile::read(path).ok()?.digest))
     };
-    let files = names.iter().filter_map(digest).filter(|(name, _)| !job.ignores(name));
-    (files.collect(), packages)
+    let files = names.into_iter().map(Path::new).filter_map(digest);
+    let files = files.filter(|(name, _)| !job.ignores(name));
+    (files.collect(), texts_of(field(said, "packages")))
 }
 
 /// Imports the Python functions of the job on rank 0, before any task runs; returns what they import, and the
@@ -87,7 +88,7 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
     if named.is_empty() && finals.is_empty() {
         return Ok((modules, ready));
     }
-    let interpreter = Setup::new(job, &[], place).interpreter;
+    let interpreter = Setup::new(job, &[], place).serve.program;
     let found = find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
     })?;
@@ -100,8 +101,8 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
         }
     }
     let setup = |functions: &[(String, &FileFunction)], place| {
-        let mut setup = Setup::new(job, functions, place).with_versions();
-        setup.interpreter = found.clone(); // as workers do
+        let mut setup = Setup::new(job, functions, place).with_late_imports();
+        setup.serve.program = found.clone(); // as workers do
         setup
     };
     let (all, of_crunch) = (setup(&named, place), setup(&crunch, place));
@@ -111,10 +112,10 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
     };
     let setups = setups.into_iter().filter(|(_, functions)| !functions.is_empty());
     let setups: Vec<_> = setups.collect();
-    let start = |setup: &Setup| PythonChild::start(setup, &Limits::new(Some(HOUR), None));
+    let start = |setup: &Setup| PythonChild::start(setup, None);
     let of_final = (!finals.is_empty()).then(|| {
-        let mut setup = Setup::of_final(job, &finals, place).with_versions();
-        setup.interpreter = found.clone();
+        let mut setup = Setup::of_final(job, &finals, place).with_late_imports();
+        setup.serve.program = found.clone();
         setup
     });
     let (started, of_final) = std::thread::scope(|scope| {
@@ -136,24 +137,26 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
             let wrong = || job.wrong(&key_of(job, &functions[0].0), why);
             functions.iter().find_map(alone).unwrap_or_else(wrong)
         })?;
-        let files: Vec<PathBuf> = child.modules().map(PathBuf::from).collect();
+        let facts = ChildFacts(&child.serve.hello);
+        let files: Vec<PathBuf> = facts.modules().into_iter().map(PathBuf::from).collect();
         if functions.iter().any(|(name, _)| name.starts_with(REDUCE)) {
-            let late = child.late_modules().map(PathBuf::from);
+            let late = facts.late_modules().into_iter().map(PathBuf::from);
             modules.reductions.extend(files.iter().cloned().chain(late));
-            modules.reduction_packages.extend(child.packages());
+            modules.reduction_packages.extend(facts.packages());
         }
         if !functions.iter().all(|(name, _)| name.starts_with(REDUCE)) {
             modules.crunch.extend(files);
-            modules.packages.extend(child.packages());
-            modules.environment.extend(child.environment());
+            modules.packages.extend(facts.packages());
+            modules.environment.extend(facts.environment());
         }
         ready.add(of_child, child);
     }
     if let Some(child) = of_final {
         let child = child.map_err(|why| job.wrong("final.python", why))?;
-        let files = child.modules().chain(child.late_modules()).map(PathBuf::from);
-        modules.finals.extend(files);
-        modules.final_packages.extend(child.packages());
+        let facts = ChildFacts(&child.serve.hello);
+        let files = facts.modules().into_iter().chain(facts.late_modules());
+        modules.finals.extend(files.map(PathBuf::from));
+        modules.final_packages.extend(facts.packages());
     }
     Ok((modules, ready))
 }

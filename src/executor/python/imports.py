@@ -229,7 +229,7 @@ def tell_imports():
         modules_seen = len(sys.modules)
         files, packages = new_modules()
         if files or packages:
-            send(b"imported " + json.dumps([files, versions(packages)]).encode())
+            say(type="imported", files=files, packages=versions(packages))
 
 
 def imported():
@@ -238,7 +238,7 @@ def imported():
     files, packages = new_modules()
     modules_seen = len(sys.modules)
     late = []
-    if setup.get("versions"):
+    if setup["late_imports"]:
         more, named = imports_in(files)
         late = sorted(more)
         packages = packages | named

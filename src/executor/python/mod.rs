@@ -2,10 +2,11 @@
 
 mod child;
 pub(crate) mod crunch;
+mod facts;
 pub(crate) mod finals;
 pub(crate) mod functions;
 pub(crate) mod points;
 mod protocol;
 pub(crate) mod ready;
-pub(crate) mod reducer;
 mod results_file;
+pub(crate) mod setup;

@@ -82,3 +82,6 @@ class Output:
         self.calls += calls
         self.seconds += seconds
         self.watches = self.always or self.calls < QUIET or self.seconds >= SHORT * self.calls
+
+
+output = Output(setup["mark"], setup["logs_all"]) if "mark" in setup else None

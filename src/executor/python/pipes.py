@@ -1,8 +1,7 @@
 """The long-lived Python child of a gridmpi worker: calls the user's functions for it.
 
-Requests and answers are frames (8 bytes of length, little-endian, then JSON) on the pipes that were
-stdin and stdout at the start. They are moved out of the way first, so that nothing the user's code
-prints, at any level, can get between the frames. These files are one program, in the order of child.rs.
+It is a worker as docs/writing-a-worker.md describes one, and agrees with gridmpi on more, which that page names.
+These files are one program, in the order of child.rs.
 """
 import os
 import sys
@@ -20,11 +19,10 @@ sys.path[:] = library_path
 import json
 import struct
 
-requests = os.fdopen(os.dup(0), "rb", buffering=0)
-answers = os.fdopen(os.dup(1), "wb")
+# Taken out of the environment: whatever the user's code starts has nothing to say here.
+requests = open(os.environ.pop("GRIDMPI_REQUESTS"), "rb", buffering=1 << 16)
+answers = open(os.environ.pop("GRIDMPI_ANSWERS"), "wb")
 nothing = os.open(os.devnull, os.O_RDWR)
-os.dup2(nothing, 0)
-os.dup2(2, 1)
 
 
 def let_go():
@@ -36,31 +34,40 @@ def let_go():
 os.register_at_fork(after_in_child=let_go)
 
 
-def read(size):
-    parts = []
-    while size > 0:
-        part = requests.read(size)
-        if not part:
-            sys.exit(0)  # the worker is gone
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+def receive_line():
+    line = requests.readline()
+    if not line.endswith(b"\n"):
+        sys.exit(0)  # the worker is gone
+    return line
 
 
-def receive_text():
-    return read(struct.unpack("<Q", read(8))[0])
-
-
-def receive():
-    return json.loads(receive_text())
-
-
-def send(body):
-    """Sends a frame: bytes, or a list of them."""
-    pieces = body if isinstance(body, list) else [body]
-    answers.write(struct.pack("<Q", sum(map(len, pieces))))
+def send(*pieces):
+    """Sends a line, in pieces."""
     for piece in pieces:
         answers.write(piece)
+    answers.write(b"\n")
     answers.flush()
+
+
+def say(**message):
+    send(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+setup = json.loads(receive_line())  # the hello of gridmpi
+if 1 not in setup["versions"]:
+    say(type="hello", version=None, versions=[1])
+    sys.exit(0)
+
+
+def answer(request, name, body, took=None):
+    """Answers with the JSON of a `value` or of a `message`, which may be in pieces, or with none."""
+    kind = "error" if name == "message" else "result"
+    head = f'{{"type":"{kind}","id":{request["id"]}'
+    if took is not None:
+        head += f',"seconds":{took!r}'
+    if not body:
+        send(head.encode(), b"}")
+    else:
+        send(f'{head},"{name}":'.encode(), *(body if isinstance(body, list) else [body]), b"}")
 
 

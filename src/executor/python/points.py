@@ -59,11 +59,10 @@ def check_names(value, level=0):
 
 
 def points_for(request):
-    """The points for those of the loops around, as an answer."""
+    """The points for those of the loops around, as JSON."""
     global load_seed
-    around, most = request["around"], request["most"]
+    around, most = request["points"], request["most"]
     seed = zlib.crc32(json.dumps(around).encode())
-    around = json.loads(json.dumps(around), object_hook=unmarked)
     texts, size = [], 0
     load_seed = seed  # also for a generator that the call itself imports
     try:
@@ -73,7 +72,7 @@ def points_for(request):
                 raise Wrong(f"it gives more than {most} points: does it end? (most = N in the loop allows more)")
             try:
                 check_names(point)
-                text = joined(to_json(point))[len('{"value":') : -1]
+                text = joined(to_json(point))
             except Wrong as error:
                 why = str(error).replace("the result cannot be kept: ", "")
                 why += " (str or float may make one of it)" if "is neither" in why else ""
@@ -84,11 +83,11 @@ def points_for(request):
             texts.append(text)
     finally:
         load_seed = None
-    return b'{"value": [' + b", ".join(texts) + b"]}"
+    return b"[" + b", ".join(texts) + b"]"
 
 
 def short_failure():
-    """The exception at hand as JSON: its last line, and where it was raised. All of it goes to stderr."""
+    """The exception at hand as a JSON string: its last line, and where it was raised. All of it goes to stderr."""
     kind, error, trace = sys.exc_info()
     if kind is Wrong:
         return failure()
@@ -106,6 +105,6 @@ def short_failure():
             theirs = f" ({name}:{line})"
             place = theirs if is_own(path) else place
     text = text[-2000:] + (place or theirs)
-    return encode({"error": text.encode("utf-8", "backslashreplace").decode()}).encode()
+    return encode(text.encode("utf-8", "backslashreplace").decode()).encode()
 
 

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, json};
-
 use crate::executor::process::child::Limits;
-use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::python::protocol::marked;
+use crate::executor::python::setup::Setup;
+use crate::executor::serve::child::{CallEnd, HOUR, ServeChild};
+use crate::executor::serve::lines::record;
 use crate::job::{PointFunction, PointFunctions};
 use crate::model::{FileFunction, Value};
 use crate::util::error::Result;
@@ -16,12 +15,13 @@ use crate::util::programs::{find_program, named_program};
 /// Starts a child for each function.
 pub(crate) struct PythonPointFunctions {
     /// How long an import may take, and a call.
-    limit: Duration,
+    import: Duration,
+    call: Duration,
 }
 
 impl Default for PythonPointFunctions {
     fn default() -> Self {
-        PythonPointFunctions { limit: HOUR }
+        PythonPointFunctions { import: HOUR, call: HOUR }
     }
 }
 
@@ -39,18 +39,20 @@ impl PointFunctions for PythonPointFunctions {
         }
         let found = find_program(&named_program(interpreter, folder))
             .map_err(|why| format!("\"{interpreter}\" {why}"))?;
-        let limits = Limits::new(Some(self.limit), None);
         let setup = Setup::of_points(found, folder, function, around);
-        let child = PythonChild::start(&setup, &limits)?;
-        let takes = child.imported.field("takes").into_iter().flat_map(Value::texts);
-        let takes = takes.map(str::to_string).collect();
-        Ok(Box::new(PointChild { child, takes }))
+        let mut child = ServeChild::spawn(&setup)?;
+        child.exchange_hellos(&setup.hello, Limits::new(Some(self.import), None), None)?;
+        let takes = child.hello.texts("takes").into_iter().map(str::to_string).collect();
+        let limits = Limits::new(Some(self.call), None);
+        Ok(Box::new(PointChild { child, takes, limits }))
     }
 }
 
 struct PointChild {
-    child: PythonChild,
+    child: ServeChild,
     takes: Vec<String>,
+    /// Of a call.
+    limits: Limits,
 }
 
 impl PointFunction for PointChild {
@@ -59,12 +61,14 @@ impl PointFunction for PointChild {
     }
 
     fn points(&mut self, around: &[(&str, Value)], most: u64) -> Result<Vec<Value>, String> {
-        let given = around.iter().map(|(name, value)| (name.to_string(), marked(value)));
-        let request = json!({ "around": given.collect::<Map<_, _>>(), "most": most });
-        self.child.begin(None);
-        match self.child.call(&request)? {
-            Value::List(points) => Ok(points),
-            other => Err(format!("its answer cannot be read: {other}")),
+        let given = around.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let given = Value::Record(given.collect());
+        let fields = record([("points", given), ("most", Value::Int(most as i64))]);
+        match self.child.call("task", &[&fields], &self.limits) {
+            Ok(CallEnd::Answer(Ok(Value::List(points)))) => Ok(points),
+            Ok(CallEnd::Answer(Ok(other))) => Err(format!("its answer cannot be read: {other}")),
+            Ok(CallEnd::Answer(Err(why)) | CallEnd::Cancelled(why)) => Err(why),
+            Err(error) => Err(self.child.give_up(&error)),
         }
     }
 }
@@ -79,16 +83,18 @@ mod tests {
         let text = "def points(n):\n    while n: pass\n    return [1]\n";
         std::fs::write(folder.path().join("grid.py"), text).unwrap();
         let function = FileFunction { file: "grid.py".to_string(), function: "points".to_string() };
-        let short = PythonPointFunctions { limit: Duration::from_secs(2) };
-        let import = |around: &[&str]| short.import(&function, folder.path(), "python3", around);
-        let mut points = import(&["n", "m"]).unwrap();
+        let import = |within: Duration, around: &[&str]| {
+            let functions = PythonPointFunctions { import: within, call: Duration::from_secs(5) };
+            functions.import(&function, folder.path(), "python3", around)
+        };
+        let mut points = import(HOUR, &["n", "m"]).unwrap();
         assert_eq!(points.takes(), ["n"]);
         assert_eq!(points.points(&[("n", Value::Int(0))], 10), Ok(vec![Value::Int(1)]));
         let why = points.points(&[("n", Value::Int(1))], 10).unwrap_err();
-        assert!(why.contains("timed out: it took more than 2 s"), "{why}");
+        assert!(why.contains("timed out: it took more than 5 s"), "{why}");
 
         std::fs::write(folder.path().join("grid.py"), "while True: pass\n").unwrap();
-        let why = import(&[]).err().unwrap();
+        let why = import(Duration::from_secs(2), &[]).err().unwrap();
         assert!(why.contains("timed out: it took more than 2 s"), "{why}");
     }
 }

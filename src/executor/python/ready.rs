@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::executor::ReadyChildren;
-use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::python::child::PythonChild;
+use crate::executor::python::facts::ChildFacts;
+use crate::executor::python::setup::Setup;
 use crate::job::Job;
 
 pub(crate) type Children = Arc<Mutex<Vec<(Setup, PythonChild)>>>;
@@ -17,10 +19,10 @@ impl ReadyChildren {
     }
 
     /// A child that is as one that this setup would start now.
-    pub(super) fn take(&self, wanted: &Setup, job: &Job) -> Option<PythonChild> {
+    pub(crate) fn take(&self, wanted: &Setup, job: &Job) -> Option<PythonChild> {
         let mut children = self.children.lock();
         let serves = |(setup, child): &(Setup, PythonChild)| {
-            setup.serves(wanted) && child.is_alive() && has_imported_what_counts(child, job)
+            setup.serves(wanted) && child.serve.is_alive() && has_imported_what_counts(child, job)
         };
         let at = children.iter().position(serves)?;
         Some(children.swap_remove(at).1)
@@ -29,8 +31,9 @@ impl ReadyChildren {
 
 /// Whether the files that a child has imported were then as they were when their digests were taken.
 fn has_imported_what_counts(child: &PythonChild, job: &Job) -> bool {
-    let states = child.states();
-    child.modules().all(|file| {
+    let facts = ChildFacts(&child.serve.hello);
+    let states = facts.states();
+    facts.modules().into_iter().all(|file| {
         let name = file.strip_prefix(&*job.folder.to_string_lossy());
         let name = name.map_or(file, |name| name.trim_start_matches('/'));
         let watched = job.watched.always.iter().find(|watched| watched.name == file);

@@ -1,15 +1,16 @@
-# The results of the current request, in memory that the worker reads: results_file.rs says how.
+# The results of the current batch, in memory that the worker reads: results_file.rs says how.
 import mmap
 
 MOST, WORDS, SIZE = 4096, 64, 64 + 16 * 4096 + (192 << 10)
 ACCEPTED, PHASE, SURE = 1, 2, 3
 
-with open(sys.argv[1], "r+b") as file:
-    memory = mmap.mmap(file.fileno(), SIZE)
-    file.seek(0, 2)  # what is written to the descriptor by mistake does no harm there
-if not sys.argv[-1].startswith("/proc/"):
-    os.unlink(sys.argv[-1])
-sys.argv.pop()
+memory = bytearray(SIZE)
+if "results" in setup:
+    with open(setup["results"], "r+b") as file:
+        memory = mmap.mmap(file.fileno(), SIZE)
+        file.seek(0, 2)  # what is written to the descriptor by mistake does no harm there
+    if not setup["results"].startswith("/proc/"):
+        os.unlink(setup["results"])
 
 
 def attach(memory):
@@ -32,21 +33,21 @@ os.register_at_fork(after_in_child=detach)
 
 
 class Texts:
-    """The results of a request that are no plain numbers."""
+    """The results of a batch that are no plain numbers."""
 
     def __init__(self):
         self.end = 0
 
-    def add(self, task, body, took):
-        """Returns a frame for the worker, as a list, if there is no room."""
-        end = self.end + 4 + len(body)
-        if isinstance(body, list) or end > len(texts):
-            pieces = body if isinstance(body, list) else [body]
-            pieces[-1] = pieces[-1][:-1] + f',"seconds":{took!r}}}'.encode()
-            return pieces
-        texts[self.end : end] = struct.pack("=I", len(body)) + body
-        numbers[task], durations[task] = self.end, -1.0 - took
-        self.end = end
-        return b""
+    def add(self, task, name, body, took):
+        """Keeps the JSON of a value or of a message; returns it, for an answer of its own, if there is no room."""
+        if isinstance(body, bytes):
+            text = b'{"%s":%s}' % (name, body)
+            end = self.end + 4 + len(text)
+            if end <= len(texts):
+                texts[self.end : end] = struct.pack("=I", len(text)) + text
+                numbers[task], durations[task] = self.end, -1.0 - took
+                self.end = end
+                return None
+        return name.decode(), body, took
 
 

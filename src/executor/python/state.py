@@ -103,8 +103,8 @@ def reseed(seed):
 def seeds_of(request):
     """The tasks' seeds; a request has them if the worker knows that they are needed."""
     if not request["seeds"]:
-        send(b"seeds")
-        request["seeds"] = receive()
+        say(type="seeds")
+        request["seeds"] = json.loads(receive_line())["seeds"]
     return request["seeds"]
 
 

@@ -26,22 +26,7 @@ def plain(value):
     raise Wrong(f"a {type(value).__name__} is neither a number nor a record of numbers and texts")
 
 
-def marked(value):
-    """JSON has no NaN and no infinities: they travel in a record of their own."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"__gridmpi_float__": repr(float(value))}
-    if isinstance(value, dict):
-        return {key: marked(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [marked(inner) for inner in value]
-    return value if isinstance(value, (str, int, float, type(None))) else marked(plain(value))
-
-
-def unmarked(record):
-    return float(record["__gridmpi_float__"]) if record.keys() == {"__gridmpi_float__"} else record
-
-
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, default=plain, separators=(",", ":")).encode
 
 
 def check(value, level=0):
@@ -120,16 +105,12 @@ def checked(value, level):
 
 
 def to_json(value):
-    """An answer with a value: bytes, or a list of them if it is large."""
+    """The JSON of a value: bytes, or a list of them if it is large."""
     try:
-        try:
-            if is_large(value):
-                body = [b'{"value":', *(piece.encode() for piece in pieces(value, 0)), b"}"]
-                return body if sum(map(len, body)) > PIECE else joined(body)
-            text = checked(value, 0)
-        except ValueError:
-            text = checked(marked(value), 0)
-        return b'{"value":' + text.encode() + b"}"
+        if is_large(value):
+            body = [piece.encode() for piece in pieces(value, 0)]
+            return body if sum(map(len, body)) > PIECE else joined(body)
+        return checked(value, 0).encode()
     except Wrong:
         raise
     except UnicodeEncodeError as error:
@@ -138,6 +119,8 @@ def to_json(value):
     except RecursionError:
         raise Wrong("the result cannot be kept: it contains itself, or has too many levels") from None
     except Exception as error:
+        if isinstance(error, ValueError) and "ircular" in str(error):
+            error = "it contains itself, or has too many levels"
         raise Wrong(f"the result cannot be kept: {error}") from None
 
 
@@ -146,7 +129,7 @@ def joined(body):
 
 
 def failure():
-    """The exception at hand as JSON."""
+    """The exception at hand, as a JSON string."""
     kind, error, trace = sys.exc_info()
     if kind is Wrong:
         text = str(error)
@@ -163,6 +146,6 @@ def failure():
     if compares and ("read-only" in text or "WRITEABLE" in text):
         text += f"\n({READ_ONLY})"
     text = text.encode("utf-8", "backslashreplace").decode()
-    return encode({"error": text}).encode()
+    return encode(text).encode()
 
 

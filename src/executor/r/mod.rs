@@ -1,5 +1,4 @@
 //! R functions as crunch, as reductions and as the final function: the child is a worker that ships with gridmpi.
 
-pub(crate) mod reducer;
 pub(crate) mod setup;
 pub(crate) mod start;

@@ -1,6 +1,7 @@
 //! What R children are started with.
 
 use crate::executor::Slot;
+use crate::executor::reduced_runs::REDUCE;
 use crate::executor::serve::child::ServeSetup;
 use crate::executor::serve::hello::of_gridmpi;
 use crate::executor::serve::lines::texts;
@@ -17,9 +18,6 @@ const CHILD: &str = concat!(
     "})\n",
 );
 
-/// The beginning of a reduction's name in a child.
-pub(super) const REDUCE: &str = "reduce ";
-
 pub(crate) fn of_crunch(job: &Job, r: &RCrunch, place: Slot) -> ServeSetup {
     let load = r.load.as_ref().map(|load| ("load".to_string(), load));
     let functions = std::iter::once(("crunch".to_string(), &r.function)).chain(load);
@@ -28,7 +26,7 @@ pub(crate) fn of_crunch(job: &Job, r: &RCrunch, place: Slot) -> ServeSetup {
 }
 
 pub(crate) fn of_final(job: &Job, function: &FileFunction, place: Slot) -> ServeSetup {
-    let load = job.final_r_load().map(|load| ("load".to_string(), load));
+    let load = job.final_load().map(|load| ("load".to_string(), load));
     let functions = std::iter::once(("final".to_string(), function)).chain(load);
     let levels = job.final_levels();
     setup(job, functions.collect(), (place, "final"), (levels, job.final_data()))
@@ -73,6 +71,7 @@ fn setup(
         arguments: Vec::new(),
         script: Some(CHILD),
         name: "the R child",
+        warns: false,
         folder: job.folder.clone(),
         environment: job.environment.clone(),
         place,

@@ -12,11 +12,11 @@ use crate::executor::process::output::ChildOutput;
 use crate::executor::process::peak_memory::{PeakMemory, PeakReset};
 use crate::executor::process::{ended, environment, start_error};
 use crate::executor::serve::hello::WorkerHello;
-use crate::executor::serve::lines::{self, record};
+use crate::executor::serve::lines::{self, field, kind, message, record};
 use crate::executor::serve::pipes::{self, Pipes};
 use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::ChildEnvironment;
-use crate::model::{RunOutput, Value};
+use crate::model::Value;
 use crate::util::files::temporary_folder;
 use crate::util::programs::find_program;
 use crate::wire::requests::MasterClient;
@@ -52,11 +52,13 @@ pub(crate) struct ServeSetup {
     pub(crate) script: Option<&'static str>,
     /// What the child is called in messages.
     pub(crate) name: &'static str,
+    /// Whether a warning says that it is waited for: a user's worker may not know that it has to say hello.
+    pub(crate) warns: bool,
     /// The working folder.
     pub(crate) folder: PathBuf,
     pub(crate) environment: ChildEnvironment,
     pub(crate) place: Slot,
-    /// What it is for: `crunch`, `reduce` or `final`.
+    /// What it is for: `crunch`, `reduce`, `final` or `points`.
     pub(crate) role: &'static str,
     /// gridmpi's hello.
     pub(crate) hello: Vec<(String, Value)>,
@@ -75,7 +77,7 @@ pub(crate) enum CallEnd {
 pub(crate) struct ServeChild {
     process: AttemptProcess,
     pipes: Pipes,
-    printed: ChildOutput,
+    pub(crate) printed: ChildOutput,
     name: &'static str,
     /// Of the last request, and what the next one is drawn from: an answer that comes before its request must not
     /// happen to have its id.
@@ -84,8 +86,10 @@ pub(crate) struct ServeChild {
     reaped: Instant,
     reset: Option<PeakReset>,
     /// When it was about to be started, in nanoseconds since 1970.
-    pub(super) started: i64,
+    pub(crate) started: i64,
     pub(crate) hello: WorkerHello,
+    /// What it has said that calls have imported, if it says such things.
+    pub(crate) told: Vec<Vec<(String, Value)>>,
     /// Has the pipes; goes when the child has.
     _folder: tempfile::TempDir,
 }
@@ -97,13 +101,13 @@ impl ServeChild {
         master: Option<&Arc<dyn MasterClient>>,
     ) -> Result<ServeChild, String> {
         let mut child = ServeChild::spawn(setup)?;
-        let warns = Limits::new(Some(SILENCE), master);
-        child.exchange_hellos(&setup.hello, Limits::new(Some(HOUR), master), Some(warns))?;
+        let warns = setup.warns.then(|| Limits::new(Some(SILENCE), master));
+        child.exchange_hellos(&setup.hello, Limits::new(Some(HOUR), master), warns)?;
         Ok(child)
     }
 
     /// Starts a child.
-    pub(super) fn spawn(setup: &ServeSetup) -> Result<ServeChild, String> {
+    pub(crate) fn spawn(setup: &ServeSetup) -> Result<ServeChild, String> {
         let no_pipes =
             |error: Error| format!("no named pipes in {}: {error}", std::env::temp_dir().display());
         let folder = temporary_folder().map_err(no_pipes)?;
@@ -136,7 +140,7 @@ impl ServeChild {
         Ok(ServeChild {
             process,
             pipes,
-            printed: ChildOutput::of(output, setup.name, None).map_err(no_pipes)?,
+            printed: ChildOutput::of(output, setup.name).map_err(no_pipes)?,
             name: setup.name,
             id: 0,
             draws: started.as_ref().map_or(0, |since| since.as_nanos() as u64),
@@ -144,11 +148,12 @@ impl ServeChild {
             reset: None,
             started: started.map_or(0, |since| since.as_nanos() as i64),
             hello: WorkerHello::default(),
+            told: Vec::new(),
             _folder: folder,
         })
     }
 
-    pub(super) fn exchange_hellos(
+    pub(crate) fn exchange_hellos(
         &mut self,
         hello: &[(String, Value)],
         limits: Limits,
@@ -176,7 +181,7 @@ impl ServeChild {
     ) -> io::Result<()> {
         limits.begin();
         warns.iter_mut().for_each(Limits::begin);
-        let line = lines::write(hello, self.hello.forms);
+        let line = lines::write(&[hello], self.hello.forms);
         self.pipes.send(&line, &self.process.child, &limits)?;
         loop {
             let received =
@@ -219,7 +224,8 @@ impl ServeChild {
         }
     }
 
-    fn read(&self, line: &[u8]) -> io::Result<Vec<(String, Value)>> {
+    /// Reads a message.
+    pub(crate) fn read(&self, line: &[u8]) -> io::Result<Vec<(String, Value)>> {
         let fields = lines::read(line, self.hello.forms).map_err(invalid)?;
         match kind(&fields) {
             Some(_) => Ok(fields),
@@ -227,33 +233,25 @@ impl ServeChild {
         }
     }
 
-    /// Makes a call. An error means that the child is of no use any more: [`ErrorKind::BrokenPipe`] if it ended, or
+    /// Makes a call; its fields come in parts. An error means that the child is of no use any more: [`ErrorKind::BrokenPipe`] if it ended, or
     /// closed its pipe, before it read the request.
     pub(crate) fn call(
         &mut self,
         kind: &str,
-        fields: Vec<(String, Value)>,
+        fields: &[&[(String, Value)]],
         limits: &Limits,
     ) -> io::Result<CallEnd> {
-        if self.reaped.elapsed() > REAP_PERIOD {
-            AttemptProcess::reap();
-            self.reaped = Instant::now();
-        }
-        // Knuth's MMIX
-        self.draws = self.draws.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        self.id += 1 + (self.draws >> 54) as i64;
-        let mut message = record([("type", kind.into()), ("id", Value::Int(self.id))]);
-        message.extend(fields);
-        let line = lines::write(&message, self.hello.forms);
+        let id = self.next_id();
+        let head = record([("type", kind.into()), ("id", Value::Int(id))]);
+        let line = lines::write(&[&[&head[..]], fields].concat(), self.hello.forms);
         if line.len() as u64 > RESULT_LIMIT {
             let why =
                 format!("a request of {} bytes, over the limit of {RESULT_LIMIT}", line.len());
             return Ok(CallEnd::Answer(Err(why)));
         }
-        self.notice_closing();
         let mut limits = limits.clone();
         limits.begin();
-        let sent = self.pipes.send(&line, &self.process.child, &limits);
+        let sent = self.send(&line, &limits);
         let is_sent = sent.is_ok();
         match sent.and_then(|()| self.answer(&limits)) {
             Err(error)
@@ -272,21 +270,43 @@ impl ServeChild {
     }
 
     /// Begins to look at the memory of the child, and of what it starts.
-    pub(super) fn begin_peak(&mut self) {
+    pub(crate) fn begin_peak(&mut self) {
         self.pipes.memory = self.process.begin_peak(&mut self.reset);
     }
 
     /// The peak since then in MiB, where it is known.
-    pub(super) fn end_peak(&mut self) -> Option<u32> {
+    pub(crate) fn end_peak(&mut self) -> Option<u32> {
         self.pipes.memory.take().and_then(PeakMemory::after_call)
+    }
+
+    /// The id of the next request.
+    pub(crate) fn next_id(&mut self) -> i64 {
+        // Knuth's MMIX
+        self.draws = self.draws.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.id += 1 + (self.draws >> 54) as i64;
+        self.id
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&mut self, line: &[u8], limits: &Limits) -> io::Result<()> {
+        if self.reaped.elapsed() > REAP_PERIOD {
+            AttemptProcess::reap();
+            self.reaped = Instant::now();
+        }
+        self.notice_closing();
+        self.pipes.send(line, &self.process.child, limits)
+    }
+
+    /// What the child says next, if it begins with that within `time`; `limits` are for the rest of the line.
+    pub(crate) fn hear(&mut self, time: Duration, limits: &Limits) -> io::Result<Option<Vec<u8>>> {
+        self.pipes.receive_within(time, &self.process.child, limits)
     }
 
     /// Sends a message that has no answer.
     #[cfg(feature = "cli")]
     pub(super) fn tell(&mut self, kind: &str, fields: Vec<(String, Value)>) -> io::Result<()> {
-        let mut message = record([("type", kind.into())]);
-        message.extend(fields);
-        let line = lines::write(&message, self.hello.forms);
+        let head = record([("type", kind.into())]);
+        let line = lines::write(&[&head, &fields], self.hello.forms);
         self.pipes.send(&line, &self.process.child, &Limits::within(HOUR))
     }
 
@@ -314,13 +334,15 @@ impl ServeChild {
                     return Ok(Err(message(&fields)));
                 }
                 Some("log") => self.log(&fields),
+                Some("imported") if self.hello.tells_imports => self.told.push(fields),
                 _ => {}
             }
             limits.patience()?; // whatever it says meanwhile
         }
     }
 
-    fn check_id(&self, fields: &[(String, Value)]) -> io::Result<()> {
+    /// Whether this answers the last request.
+    pub(crate) fn check_id(&self, fields: &[(String, Value)]) -> io::Result<()> {
         match field(fields, "id") {
             Some(Value::Int(id)) if *id == self.id => Ok(()),
             Some(other) => {
@@ -337,31 +359,18 @@ impl ServeChild {
     /// Tells the child that its call is not wanted any more, and waits a little for it to say so.
     fn cancel(&mut self) -> io::Result<Result<Value, String>> {
         let message = record([("type", "cancel".into()), ("id", Value::Int(self.id))]);
-        let line = lines::write(&message, self.hello.forms);
+        let line = lines::write(&[&message], self.hello.forms);
         let limits = Limits::within(GRACE);
         self.pipes.send(&line, &self.process.child, &limits)?;
         self.answer(&limits)
     }
 
-    fn log(&self, fields: &[(String, Value)]) {
+    pub(crate) fn log(&self, fields: &[(String, Value)]) {
         let level = match field(fields, "level") {
             Some(Value::Text(level)) => level.parse().unwrap_or(log::Level::Info),
             _ => log::Level::Info,
         };
         log::log!(level, "{}: {}", self.name, message(fields));
-    }
-
-    /// What the child prints from now on is gathered there.
-    pub(crate) fn gather(&self, output: &Arc<RunOutput>) {
-        self.printed.gather(output);
-    }
-
-    /// All that the child has printed by now is gathered.
-    pub(crate) fn settle_output(&self) {
-        match self.is_alive() {
-            true => drop(self.printed.settle()),
-            false => drop(self.printed.settle_dead()),
-        }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -398,7 +407,7 @@ impl ServeChild {
     /// Says bye, closes the pipe of requests, and waits a little for the end. Returns whether the child has ended.
     pub(super) fn say_bye(&mut self, says: bool) -> bool {
         if says && self.is_alive() {
-            let line = lines::write(&record([("type", "bye".into())]), self.hello.forms);
+            let line = lines::write(&[&record([("type", "bye".into())])], self.hello.forms);
             let _ = self.pipes.send(&line, &self.process.child, &Limits::within(BYE));
         }
         self.pipes.close();
@@ -418,25 +427,6 @@ impl Drop for ServeChild {
     fn drop(&mut self) {
         self.say_bye(true);
         let _ = child::kill(&mut self.process.child);
-    }
-}
-
-fn field<'f>(fields: &'f [(String, Value)], name: &str) -> Option<&'f Value> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-}
-
-fn kind(fields: &[(String, Value)]) -> Option<&str> {
-    match field(fields, "type") {
-        Some(Value::Text(kind)) => Some(kind),
-        _ => None,
-    }
-}
-
-/// The text of an error or a log message.
-fn message(fields: &[(String, Value)]) -> String {
-    match field(fields, "message") {
-        Some(message) => message.to_string(),
-        None => "it has said no more (no field \"message\")".to_string(),
     }
 }
 

@@ -56,7 +56,16 @@ impl ServeClient {
 
     /// Takes over a child that is ready.
     pub(crate) fn take(&mut self, ready: &ReadyChildren, job: &Job) {
-        self.child = ready.take_serving(&self.setup, job);
+        self.take_over(ready.take_serving(&self.setup, job));
+    }
+
+    pub(crate) fn take_over(&mut self, child: Option<ServeChild>) {
+        self.child = child;
+    }
+
+    /// What the child has said since the last question that calls have imported.
+    pub(crate) fn take_told(&mut self) -> Vec<Vec<(String, Value)>> {
+        self.child.as_mut().map(|child| std::mem::take(&mut child.told)).unwrap_or_default()
     }
 
     /// A child that is alive. Where none can be started any more, this worker cannot work.
@@ -112,7 +121,7 @@ impl ServeClient {
     fn try_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
         self.memory = None;
         let child = self.child()?;
-        child.gather(&call.output);
+        child.printed.gather(&call.output);
         child.begin_peak();
         let answer = self.load_and_call(call);
         if let Some(child) = &mut self.child {
@@ -122,12 +131,11 @@ impl ServeClient {
     }
 
     fn load_and_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
-        let mut fields = call.fields.clone();
+        let mut of_data = Vec::new();
         if let Some((loop_name, point)) = &call.data {
-            let number = self.load(loop_name, point)?;
-            fields.push(("data".to_string(), Value::Int(number)));
+            of_data = record([("data", Value::Int(self.load(loop_name, point)?))]);
         }
-        self.ask("task", fields, call.timeout)
+        self.ask("task", &[&call.fields, &of_data], call.timeout)
     }
 
     /// The number of the data of a point, which the child has then.
@@ -151,7 +159,7 @@ impl ServeClient {
             ("seed", Value::Int(seed.into())),
         ]);
         let loading = |why: String| format!("loading its data: {why}");
-        self.ask("load", fields, Some(HOUR)).map_err(|error| match error {
+        self.ask("load", &[&fields], Some(HOUR)).map_err(|error| match error {
             CallError::NeverBegan(why) => CallError::NeverBegan(loading(why)),
             CallError::Run(RunError::Failed(why)) => CallError::Run(RunError::Failed(loading(why))),
             other => other,
@@ -164,7 +172,7 @@ impl ServeClient {
     fn ask(
         &mut self,
         kind: &str,
-        fields: Vec<(String, Value)>,
+        fields: &[&[(String, Value)]],
         timeout: Option<Duration>,
     ) -> Result<Value, CallError> {
         let limits = Limits::new(timeout, self.master.as_ref());
@@ -172,7 +180,7 @@ impl ServeClient {
         let failed = |why: String| Err(CallError::Run(RunError::Failed(why)));
         match child.call(kind, fields, &limits) {
             Ok(end) => {
-                child.settle_output();
+                child.printed.settle();
                 match end {
                     CallEnd::Answer(Ok(value)) => Ok(value),
                     CallEnd::Answer(Err(why)) | CallEnd::Cancelled(why) => failed(why),
@@ -181,7 +189,7 @@ impl ServeClient {
             Err(error) => {
                 self.memory = child.end_peak();
                 let why = child.give_up(&error);
-                child.settle_output();
+                child.printed.settle_dead();
                 self.give_up();
                 match error.kind() {
                     ErrorKind::BrokenPipe => Err(CallError::NeverBegan(why)),

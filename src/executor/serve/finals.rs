@@ -15,7 +15,7 @@ use crate::wire::requests::MasterClient;
 pub(crate) struct ServeFinal {
     job: Arc<Job>,
     place: Slot,
-    client: ServeClient,
+    pub(crate) client: ServeClient,
 }
 
 impl ServeFinal {
@@ -42,6 +42,10 @@ impl FinalCaller for ServeFinal {
         ]));
         fields.extend(of_place(self.place));
         let data = job.final_data().and_then(|level| loaded(job, level, called.points));
+        let data = match data {
+            Some((name, _)) if !self.client.child()?.hello.takes(name) => None,
+            data => data,
+        };
         let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
         self.client.forget_data();
         let value =

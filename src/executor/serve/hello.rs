@@ -15,6 +15,8 @@ pub(crate) struct WorkerHello {
     pub(super) cancels: bool,
     /// Whether it opens the pipes for each message, and closes them after it.
     pub(super) reopens: bool,
+    /// Whether it tells which of the user's files and which packages calls import.
+    pub(super) tells_imports: bool,
     pub(crate) version: i64,
     /// All of it.
     fields: Vec<(String, Value)>,
@@ -63,6 +65,7 @@ impl WorkerHello {
         hello.forms.hexadecimal = hello.chosen("floats", &["decimal", "hexadecimal"])? == 1;
         hello.cancels = hello.is("cancel")?;
         hello.reopens = hello.is("reopens")?;
+        hello.tells_imports = hello.is("imports")?;
         Ok(hello)
     }
 
@@ -84,6 +87,11 @@ impl WorkerHello {
 
     pub(crate) fn field(&self, name: &str) -> Option<&Value> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// Whether the function takes the point of a loop; it does if the worker does not say what it takes.
+    pub(super) fn takes(&self, loop_name: &str) -> bool {
+        self.field("takes").is_none_or(|takes| takes.texts().contains(&loop_name))
     }
 
     /// The strings in a field.

@@ -27,17 +27,41 @@ pub(crate) fn texts<'t>(texts: impl IntoIterator<Item = &'t str>) -> Value {
     Value::List(texts.into_iter().map(Value::from).collect())
 }
 
-/// Writes a message as a line.
-pub(super) fn write(message: &[(String, Value)], forms: NumberForms) -> Vec<u8> {
+pub(crate) fn field<'f>(fields: &'f [(String, Value)], name: &str) -> Option<&'f Value> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// The type of a message.
+pub(crate) fn kind(fields: &[(String, Value)]) -> Option<&str> {
+    match field(fields, "type") {
+        Some(Value::Text(kind)) => Some(kind),
+        _ => None,
+    }
+}
+
+/// The text of an error or a log message.
+pub(crate) fn message(fields: &[(String, Value)]) -> String {
+    match field(fields, "message") {
+        Some(message) => message.to_string(),
+        None => "it has said no more (no field \"message\")".to_string(),
+    }
+}
+
+/// Writes a message as a line; its fields come in parts.
+pub(super) fn write(parts: &[&[(String, Value)]], forms: NumberForms) -> Vec<u8> {
     let mut line = String::new();
-    write_record(message, forms, &mut line);
+    write_record(parts.iter().copied().flatten(), forms, &mut line);
     line.push('\n');
     line.into_bytes()
 }
 
-fn write_record(fields: &[(String, Value)], forms: NumberForms, line: &mut String) {
+fn write_record<'f>(
+    fields: impl Iterator<Item = &'f (String, Value)>,
+    forms: NumberForms,
+    line: &mut String,
+) {
     line.push('{');
-    for (at, (name, value)) in fields.iter().enumerate() {
+    for (at, (name, value)) in fields.enumerate() {
         let _ = write!(
             line,
             "{}{}:",
@@ -69,7 +93,7 @@ fn write_value(value: &Value, forms: NumberForms, line: &mut String) {
             Ok(())
         }
         Value::Record(fields) => {
-            write_record(fields, forms, line);
+            write_record(fields.iter(), forms, line);
             Ok(())
         }
         plain => write!(line, "{}", plain.to_json()),
@@ -138,7 +162,7 @@ mod tests {
             ),
         ] {
             let forms = NumberForms { strings, hexadecimal };
-            let written = String::from_utf8(write(&message, forms)).unwrap();
+            let written = String::from_utf8(write(&[&message], forms)).unwrap();
             assert_eq!(written, format!("{line}\n"));
             if !hexadecimal {
                 assert_eq!(

@@ -8,6 +8,7 @@ pub(crate) mod hello;
 pub(crate) mod lines;
 mod pipes;
 pub(crate) mod ready;
+pub(crate) mod reducer;
 pub(crate) mod start;
 #[cfg(feature = "cli")]
 pub(crate) mod trial;

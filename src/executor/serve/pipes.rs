@@ -4,11 +4,12 @@
 //! child's process, for the limits of the call and for what is to be read.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::io::{Error, ErrorKind, Result, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::ioctl_fionread;
@@ -120,6 +121,19 @@ impl Pipes {
         }
     }
 
+    /// The same if it begins within `time`.
+    pub(super) fn receive_within(
+        &mut self,
+        time: Duration,
+        child: &Child,
+        limits: &Limits,
+    ) -> Result<Option<Vec<u8>>> {
+        if self.got.is_empty() && !self.look(false, child, Some(time))? && self.got.is_empty() {
+            return Ok(None);
+        }
+        self.receive(child, limits).map(Some)
+    }
+
     /// Whether none of a line that was sent has been read.
     pub(super) fn is_unread(&self, line: &[u8]) -> bool {
         let requests = self.requests.as_ref();
@@ -149,8 +163,13 @@ impl Pipes {
             patience if self.end.is_some() => patience,
             patience => Some(patience.unwrap_or(TRY).min(TRY)),
         };
-        let look = self.memory.as_mut().map(PeakMemory::look);
-        let patience = patience.into_iter().chain(look).min();
+        self.look(is_sending, child, patience)
+    }
+
+    /// The same for so long, or until it is time to look at the memory.
+    fn look(&mut self, is_sending: bool, child: &Child, time: Option<Duration>) -> Result<bool> {
+        let of_memory = self.memory.as_mut().map(PeakMemory::look);
+        let time = time.into_iter().chain(of_memory).min();
         let mut places = vec![PollFd::new(&self.answers, PollFlags::IN)];
         places.extend(
             self.end.iter().map(|end| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)),
@@ -159,7 +178,7 @@ impl Pipes {
             let flags = if is_sending { PollFlags::OUT } else { PollFlags::empty() };
             places.push(PollFd::new(requests, flags)); // without a reader, it is ready in any case
         }
-        child::poll_within(&mut places, patience)?;
+        child::poll_within(&mut places, time)?;
         let of_answers = places[0].revents();
         let is_deaf = places.iter().any(|place| place.revents().contains(PollFlags::ERR));
         let has_ended = self.end.is_some() && !places[1].revents().is_empty();
@@ -177,13 +196,12 @@ impl Pipes {
 
     /// Reads some of what is there; returns whether there may be more.
     fn read(&mut self) -> Result<bool> {
-        let mut piece = [0; PIECE];
-        match self.answers.read(&mut piece) {
+        self.got.reserve(PIECE);
+        match rustix::io::read(&self.answers, rustix::buffer::spare_capacity(&mut self.got)) {
             Ok(0) => return Ok(false),
-            Ok(read) => self.got.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => return Ok(false),
+            Err(error) => return Err(error.into()),
         }
         Ok(self.got.len() as u64 <= RESULT_LIMIT)
     }

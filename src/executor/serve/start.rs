@@ -35,6 +35,7 @@ fn setup(
         arguments: words.collect(),
         script: None,
         name: NAME,
+        warns: true,
         folder: job.folder.clone(),
         environment: job.environment.clone(),
         place,

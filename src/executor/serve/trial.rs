@@ -108,6 +108,7 @@ impl Trial {
             arguments: words.cloned().collect(),
             script: None,
             name: "the worker",
+            warns: true,
             folder: self.folder.clone(),
             environment: ChildEnvironment::default(),
             place: Slot { cores: 1, ..RANK0 },
@@ -140,7 +141,7 @@ impl Trial {
         fields: Vec<(String, Value)>,
     ) -> Result<Result<Value, String>, String> {
         let limits = Limits::new(Some(self.timeout), None);
-        match child.call(kind, fields, &limits) {
+        match child.call(kind, &[&fields], &limits) {
             Ok(CallEnd::Answer(answer)) => Ok(answer),
             Ok(CallEnd::Cancelled(why)) => Ok(Err(why)),
             Err(error) => Err(why(child, error)),
@@ -264,7 +265,7 @@ impl Trial {
             return TrialOutcome::Without(why.to_string());
         }
         let short = Limits::new(Some(BEFORE_CANCEL), None);
-        match child.call("task", self.fields(), &short) {
+        match child.call("task", &[&self.fields()], &short) {
             Ok(CallEnd::Answer(_)) => TrialOutcome::Without(
                 "the task ends before it can be cancelled: try a longer one".to_string(),
             ),

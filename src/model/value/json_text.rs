@@ -27,14 +27,14 @@ impl JsonText {
         JsonText(json.into())
     }
 
-    /// Takes the JSON in `range`, if it is a value that this can be: one without numbers that JSON does not hold, names
-    /// that are there twice, or the name `mark`. It is copied only where it is not as [`Value::to_json`] prints it.
-    pub(crate) fn take(json: &Bytes, range: Range<usize>, mark: &str) -> Option<JsonText> {
+    /// Takes the JSON in `range`, if it is a value that this can be: one without numbers that JSON does not hold or
+    /// names that are there twice. It is copied only where it is not as [`Value::to_json`] prints it.
+    pub(crate) fn take(json: &Bytes, range: Range<usize>) -> Option<JsonText> {
         let given = &json[range.clone()];
         if given.len() < LEAST {
             return None;
         }
-        let mut canonical = Canonical { given, same: 0, copy: None, mark };
+        let mut canonical = Canonical { given, same: 0, copy: None };
         let mut reader = serde_json::Deserializer::from_slice(given);
         Canonicalize(&mut canonical).deserialize(&mut reader).ok()?;
         reader.end().ok()?;
@@ -88,7 +88,6 @@ struct Canonical<'t> {
     given: &'t [u8],
     same: usize,
     copy: Option<Vec<u8>>,
-    mark: &'t str,
 }
 
 impl Canonical<'_> {
@@ -183,8 +182,8 @@ impl<'de> Visitor<'de> for Canonicalize<'_, '_> {
             self.0.put_text(&name);
             self.0.put(":");
             fields.next_value_seed(Canonicalize(self.0))?;
-            if name == self.0.mark || !seen.insert(name) {
-                return Err(A::Error::custom("a name that is there twice, or the mark"));
+            if !seen.insert(name) {
+                return Err(A::Error::custom("a name that is there twice"));
             }
         }
         self.0.put("}");
@@ -245,13 +244,11 @@ impl<'de> Visitor<'de> for OnlyField<'_> {
 mod tests {
     use super::*;
 
-    const MARK: &str = "mark";
-
     /// What is taken of a text in quotes, braces and all, and whether it is a copy.
     fn take(text: &str) -> Option<(JsonText, bool)> {
         // Blanks count for the length, and are no part of the value.
         let given = Bytes::from(format!("before{text}{}", " ".repeat(LEAST)));
-        let taken = JsonText::take(&given, 6..given.len(), MARK)?;
+        let taken = JsonText::take(&given, 6..given.len())?;
         let is_copy = !given.as_ptr_range().contains(&taken.0.as_ptr());
         Some((taken, is_copy))
     }
@@ -281,7 +278,6 @@ mod tests {
     fn what_json_does_not_hold_exactly_is_not_taken() {
         for text in [
             r#"{"a":1,"a":2}"#,
-            r#"[{"mark":"inf"}]"#,
             "[-0.0]",
             "[-0]",
             "[NaN]",
@@ -295,7 +291,7 @@ mod tests {
         ] {
             assert!(take(text).is_none(), "{text}");
         }
-        assert!(JsonText::take(&Bytes::from_static(b"[1]"), 0..3, MARK).is_none(), "a small one");
+        assert!(JsonText::take(&Bytes::from_static(b"[1]"), 0..3).is_none(), "a small one");
     }
 
     #[test]

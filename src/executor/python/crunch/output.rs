@@ -11,7 +11,7 @@ impl PythonExecutor {
     /// Takes what calls of the current request have printed, once their answers are there.
     pub(super) fn take_output(&mut self) {
         let Some(child) = &self.child else { return };
-        for (mark, output) in child.printed.settle() {
+        for (mark, output) in child.serve.printed.settle() {
             self.sort(mark, output);
         }
     }
@@ -19,7 +19,7 @@ impl PythonExecutor {
     /// The same of a child that has died; the rest belongs to the call that it was at.
     pub(super) fn take_last_output(&mut self, at: u64) {
         let Some(child) = &self.child else { return };
-        let (ended, rest) = (child.printed.settle_dead(), child.printed.current());
+        let (ended, rest) = (child.serve.printed.settle_dead(), child.serve.printed.current());
         for (mark, output) in ended {
             self.sort(mark, output);
         }
@@ -28,22 +28,23 @@ impl PythonExecutor {
 
     fn sort(&mut self, mark: CallMark, output: Arc<RunOutput>) {
         let CallMark { request, first, last } = mark;
-        if request != self.requests || output.is_empty() {
+        if request != self.asked.id || output.is_empty() {
             return; // of no call, or of one whose answer is not wanted any more
         }
+        let begin = self.asked.tasks.start;
         if first < last {
             let note = RunOutput::default();
             note.push(
                 format!(
                     "[gridmpi: this is of tasks {} to {}, which are too short to tell whose it is]\n",
-                    self.batch_first + first,
-                    self.batch_first + last
+                    begin + first,
+                    begin + last
                 )
                 .as_bytes(),
             );
             output.prepend(&note);
         }
-        self.add(self.batch_first + last, output);
+        self.add(begin + last, output);
     }
 
     fn add(&mut self, task: u64, output: Arc<RunOutput>) {
@@ -56,7 +57,7 @@ impl PythonExecutor {
     /// While a call takes long, whoever follows the task sees what it prints.
     pub(super) fn show_output(&mut self, task: &Task) {
         if let Some(child) = &self.child {
-            self.caller.gather((task.index, task.attempt), &child.printed.current());
+            self.caller.gather((task.index, task.attempt), &child.serve.printed.current());
             self.is_shown = true;
         }
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::executor::python::child::version_of;
 use crate::executor::python::crunch::PythonExecutor;
+use crate::executor::python::facts::version_of;
 use crate::executor::python::functions::imported_files;
 use crate::executor::watch::{CHANGED, SAME_EVERYWHERE};
 use crate::job::Job;
-use crate::model::RunError;
+use crate::model::{RunError, Value};
 use crate::util::machine;
 use crate::wire::requests::{Reply, Request};
 
@@ -30,7 +30,7 @@ impl PythonExecutor {
     }
 
     /// Tells rank 0 which files and packages calls have imported, and what is in them.
-    pub(super) fn report_imports(&mut self, job: &Job, imported: &[u8]) {
+    pub(super) fn report_imports(&mut self, job: &Job, imported: &[(String, Value)]) {
         let (files, packages) = imported_files(job, imported);
         if !packages.is_empty() && !job.allow_mixed {
             let versions =

@@ -1,29 +1,28 @@
-//! R functions as reductions.
+//! Functions in a child that reduce loops: in Python, or in R.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::executor::r::setup::{REDUCE, of_reductions};
-use crate::executor::reduced_runs::{DAY, described};
+use crate::executor::GroupReducer;
+use crate::executor::reduced_runs::{DAY, REDUCE, described};
 use crate::executor::serve::client::{ServeCall, ServeClient};
 use crate::executor::serve::lines::record;
-use crate::executor::{GroupReducer, RANK0, ReadyChildren, Slot};
 use crate::job::Job;
 use crate::model::{Key, RunError, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
 
-pub(crate) struct RReducer {
+pub(crate) struct ServeReducer {
     job: Arc<Job>,
     client: ServeClient,
 }
 
-impl RReducer {
-    pub(crate) fn new(job: &Arc<Job>, place: Slot, ready: &ReadyChildren) -> RReducer {
-        let mut client = ServeClient::new(of_reductions(job, place), None, 1);
-        if place == RANK0 {
-            client.take(ready, job);
-        }
-        RReducer { job: job.clone(), client }
+impl ServeReducer {
+    pub(crate) fn new(job: &Arc<Job>, client: ServeClient) -> ServeReducer {
+        ServeReducer { job: job.clone(), client }
+    }
+
+    /// What the child has said since the last question that calls have imported.
+    pub(crate) fn take_told(&mut self) -> Vec<Vec<(String, Value)>> {
+        self.client.take_told()
     }
 }
 
@@ -31,22 +30,24 @@ fn why(error: RunError) -> String {
     error.to_string()
 }
 
-impl GroupReducer for RReducer {
+impl GroupReducer for ServeReducer {
     fn prepare(&mut self) -> Result<(), String> {
         self.client.child().map(drop).map_err(why)
     }
 
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let run = |fields: Vec<(&str, Cow<Value>)>| {
-            let fields = fields.into_iter();
-            Value::Record(fields.map(|(name, v)| (name.to_string(), v.into_owned())).collect())
-        };
-        let runs: Vec<Value> = described(&self.job.nest, group, items).map(run).collect();
+        let runs: Vec<Value> = described(&self.job.nest, group, items)
+            .map(|fields| {
+                let fields = fields.into_iter();
+                Value::Record(fields.map(|(name, v)| (name.to_string(), v.into_owned())).collect())
+            })
+            .collect();
+        let runs = Value::List(runs);
         // The same for the same runs, wherever and whenever they are reduced.
-        let seed = crc32fast::hash(Value::List(runs.clone()).to_exact().as_bytes()) >> 1;
+        let seed = crc32fast::hash(runs.to_exact().as_bytes()) >> 1;
         let fields = record([
             ("reduce", format!("{REDUCE}{}", group.level).as_str().into()),
-            ("runs", Value::List(runs)),
+            ("runs", runs),
             ("seed", Value::Int(seed.into())),
         ]);
         let call = ServeCall { fields, data: None, timeout: Some(DAY), output: Default::default() };
