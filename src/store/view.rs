@@ -53,7 +53,8 @@ pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>, more: &[M
     };
     let mut columns = vec![format!("{} AS task", source.task)];
     let loops = nest.loops();
-    let mut room = MOST_COLUMNS.saturating_sub(RUN_COLUMNS.len() + loops.len() + 1);
+    let others = RUN_COLUMNS.len() + loops.len() + more.len() + 1;
+    let mut room = MOST_COLUMNS.saturating_sub(others);
     for (level, (l, point)) in loops.iter().zip(&source.points).enumerate() {
         let of_point = |what: &str| {
             format!(
