@@ -56,6 +56,11 @@ fn notebooks_restart_interrupt_and_show() {
 }
 
 #[test]
+fn scikit_learns_searches_are_equal_and_kept() {
+    passes("test_sklearn.py");
+}
+
+#[test]
 fn it_is_typed_and_documented() {
     passes("test_types.py");
 }
