@@ -27,6 +27,16 @@ for cls in CLASSES:
     setattr(sklearn.model_selection, cls.__name__, cls)
 
 
+def pytest_collection_modifyitems(config, items):
+    if os.environ.get("GRIDMPI_TEST_SKLEARN") == "all":
+        return
+    first = {}
+    for item in items:
+        first.setdefault(item.nodeid.partition("[")[0], item)
+    config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
+    items[:] = first.values()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     global current

@@ -18,7 +18,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ignore]
 
-from ..digests import contents_of
+from ..digests import CannotCompare, Contents
 from ..errors import Error
 from ..nest import Nest
 from ..process import verb
@@ -89,7 +89,7 @@ def without_context(one: Task) -> Task:
     if context is None:
         return one
     parts = [by_place[0], *by_place[0].get_params().values()]
-    if context._callbacks or any(hasattr(part, "_skl_callbacks") for part in parts):
+    if getattr(context, "_callbacks", True) or any(hasattr(part, "_skl_callbacks") for part in parts):
         return one
     return function, by_place, {**by_name, "callback_ctx": None, "caller": None}
 
@@ -125,13 +125,21 @@ def say(kept: Sequence[Any]) -> None:
 
 def digest_of(tasks: Sequence[Task]) -> str:
     """The content of what the fits are given, and the versions of what makes them."""
-    config = dict(getattr(tasks[0][0], "config", {}))
-    given = [[one[1], {name: value for name, value in one[2].items() if name not in PASSING}] for one in tasks]
-    contents = contents_of({
-        "the search": given,
-        "scikit-learn's configuration": {name: value for name, value in config.items() if name not in SHOWN},
-        "versions": versions(tasks),
-    }, WAY_OUT)
+    given = [[*zip(("estimator", "X", "y"), one[1]), *((name, one[2][name]) for name in one[2] if name not in PASSING)]
+             for one in tasks]
+    config = getattr(tasks[0][0], "config", {})
+    contents, known, what = Contents(), set(), ""
+    try:
+        for what, value in (pair for one in given for pair in one):
+            if id(value) not in known:  # what fits share is read once
+                known.add(id(value))
+                contents.of(value)
+        what = "the search"
+        contents.add(what, given)
+        contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
+        contents.add("versions", versions(tasks))
+    except CannotCompare as why:
+        raise Error(f"it cannot be seen whether {what} is the same in a later session: {why}; {WAY_OUT}") from None
     return hashlib.blake2b(contents.digest().encode(), digest_size=8).hexdigest()
 
 
