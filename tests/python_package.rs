@@ -56,6 +56,16 @@ fn notebooks_restart_interrupt_and_show() {
 }
 
 #[test]
+fn scikit_learns_searches_are_equal_and_kept() {
+    passes("test_sklearn.py");
+}
+
+#[test]
+fn scikit_learns_own_tests_of_its_searches_pass() {
+    passes("test_sklearn_own.py");
+}
+
+#[test]
 fn it_is_typed_and_documented() {
     passes("test_types.py");
 }

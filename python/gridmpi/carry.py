@@ -11,6 +11,7 @@ import marshal
 import pickle
 import types
 from collections import ChainMap
+from collections.abc import Callable
 from typing import Any
 
 from .digests import codes, global_names, is_importable
@@ -26,9 +27,13 @@ class Functions(pickle.Pickler):
     Python itself has, so that children need nothing of this package.
     """
 
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
+    def __init__(self, file: io.BytesIO, protocol: int, persistent: Callable[[Any], Any] | None = None) -> None:
         super().__init__(file, protocol)
+        self._persistent = persistent
         self._within: dict[int, dict[str, Any]] = {}
+
+    def persistent_id(self, value: Any) -> Any:
+        return self._persistent(value) if self._persistent else None
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, types.FunctionType) and not is_importable(value):
@@ -70,11 +75,11 @@ def cached(value: Any) -> Any:
     return kind, (value.__wrapped__, about["maxsize"], about["typed"], info), dict(vars(value))
 
 
-def pickled(value: Any, what: str) -> bytes:
-    """A value as bytes. What can be imported goes by its name."""
+def pickled(value: Any, what: str, persistent: Callable[[Any], Any] | None = None) -> bytes:
+    """A value as bytes. What can be imported goes by its name, and what `persistent` has a word for by that."""
     file = io.BytesIO()
     try:
-        Functions(file, 5).dump(value)
+        Functions(file, 5, persistent).dump(value)
         return file.getvalue()
     except TakesMore as error:
         missing = str(error)
@@ -93,6 +98,9 @@ def pickled(value: Any, what: str) -> bytes:
         dispatch_table = ChainMap(
             {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))}, cloudpickle.Pickler.dispatch_table
         )
+
+        def persistent_id(self, inner: Any) -> Any:
+            return persistent(inner) if persistent else None
 
         def reducer_override(self, inner: Any) -> Any:
             if isinstance(inner, functools._lru_cache_wrapper) and not is_importable(inner):

@@ -1,0 +1,26 @@
+"""scikit-learn's searches, whose fits are runs of gridmpi: on this machine or over MPI, and kept, so that they go on.
+
+>>> from gridmpi.sklearn import GridSearchCV
+>>> from sklearn.linear_model import Ridge
+>>> GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, workers=2)
+GridSearchCV(estimator=Ridge(), param_grid={'alpha': [0.1, 1.0]}, workers=2)
+
+This takes scikit-learn: ``pip install 'gridmpi[sklearn]'``.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .searches import GridSearchCV, RandomizedSearchCV
+
+__all__ = ["GridSearchCV", "RandomizedSearchCV"]
+
+
+def __getattr__(name: str) -> Any:
+    """The classes, with scikit-learn, when they are asked for: a process that only looks at a run imports neither."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for one in __all__:
+        globals()[one] = getattr(importlib.import_module(".searches", __name__), one)
+    return globals()[name]

@@ -1,0 +1,154 @@
+"""The fits of a search as a nest: candidates, and splits within."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ignore]
+
+from ..digests import CannotCompare, Contents
+from ..errors import Error
+from ..nest import Nest
+from ..process import verb
+from ..results import Results
+from ..run import failed
+from . import store, task
+
+Task = tuple[Any, tuple[Any, ...], dict[str, Any]]
+PASSING = ("verbose", "caller", "callback_ctx", "split_progress", "candidate_progress")  # no score depends on these
+SHOWN = ("display", "print_changed_only")  # of scikit-learn's configuration
+WAY_OUT = "a search that holds it can be made without results=, and then keeps nothing"
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an exception in a worker."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None, mpi: Any) -> list[Any]:
+    """What each fit returns, in order.
+
+    Raises:
+        Exception: that of the first fit that has raised one.
+        Error: gridmpi refused the run.
+    """
+    if not tasks:
+        return []
+    tasks = [without_context(one) for one in tasks]
+    splits = tasks[0][2].get("split_progress", (0, 1))[1]
+    nest = (Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits)))
+    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
+    keys.update({"workers": int(workers)} if workers is not None else {})
+    with contextlib.ExitStack() as stack:
+        version = digest_of(tasks) if results is not None else "1"
+        if results is not None:
+            folder = Path(os.path.abspath(results)) / version
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            # Ranks on other hosts see the working folder, but no folder of temporary files.
+            folder = Path(stack.enter_context(private(os.getcwd() if mpi else None)))
+        place = stack.enter_context(private(str(folder), "fits-"))
+        store.write(Path(place), tasks)
+        run = nest.start(functools.partial(task.run, place, splits), version=version, results=str(folder / "runs"),
+                         on_failure="stop", **keys)
+        for old in folder.glob("fits-*"):  # of a process that was killed: this run has the folder for itself
+            if str(old) != place:
+                shutil.rmtree(old, ignore_errors=True)
+        try:
+            run.wait("keep")
+        except Error:
+            raise_first(Path(place))
+            raise
+        raise_first(Path(place))
+        rows = verb(["runs", str(folder / "runs"), "--format", "json"])
+        if any(row["status"] != "ok" for row in rows) or len(rows) != len(tasks):
+            raise failed(Results(folder / "runs"), run._log)
+        kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
+    say(kept)
+    return [one["found"] for one in kept]
+
+
+def without_context(one: Task) -> Task:
+    """A task without the tree of the search's callbacks, where there are none: each task would carry the whole of it."""
+    function, by_place, by_name = one
+    context = by_name.get("callback_ctx")
+    if context is None:
+        return one
+    parts = [by_place[0], *by_place[0].get_params().values()]
+    if getattr(context, "_callbacks", True) or any(hasattr(part, "_skl_callbacks") for part in parts):
+        return one
+    return function, by_place, {**by_name, "callback_ctx": None, "caller": None}
+
+
+@contextlib.contextmanager
+def private(where: str | None, prefix: str = "gridmpi-search-") -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+def raise_first(place: Path) -> None:
+    """Raises what a fit has raised, if one has."""
+    found = sorted((int(path.name), path) for path in (place / task.ERRORS).glob("*") if path.name.isdigit())
+    for _, path in found[:1]:
+        data, text = pickle.loads(path.read_bytes())
+        error: BaseException = pickle.loads(data)
+        raise error from RemoteTraceback(text)
+
+
+def say(kept: Sequence[Any]) -> None:
+    """What the fits have printed and warned of, as if they had been made here."""
+    registry: dict[Any, Any] = {}
+    for one in kept:
+        if one["said"]:
+            print(one["said"], end="")
+        for message, module, name, file, line in one["warnings"]:
+            try:
+                kind: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+            except (ImportError, AttributeError):
+                kind = UserWarning
+            warnings.warn_explicit(message, kind, file, line, registry=registry)
+
+
+def digest_of(tasks: Sequence[Task]) -> str:
+    """The content of what the fits are given, and the versions of what makes them."""
+    given = [[*zip(("estimator", "X", "y"), one[1]), *((name, one[2][name]) for name in one[2] if name not in PASSING)]
+             for one in tasks]
+    config = getattr(tasks[0][0], "config", {})
+    contents, known, what = Contents(), set(), ""
+    try:
+        for what, value in (pair for one in given for pair in one):
+            if id(value) not in known:  # what fits share is read once
+                known.add(id(value))
+                contents.of(value)
+        what = "the search"
+        contents.add(what, given)
+        contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
+        contents.add("versions", versions(tasks))
+    except CannotCompare as why:
+        raise Error(f"it cannot be seen whether {what} is the same in a later session: {why}; {WAY_OUT}") from None
+    return hashlib.blake2b(contents.digest().encode(), digest_size=8).hexdigest()
+
+
+def versions(tasks: Sequence[Task]) -> dict[str, str]:
+    """Those of the packages that estimators are made of."""
+    estimators = [tasks[0][1][0], *(value for one in tasks for value in (one[2].get("parameters") or {}).values())]
+    names = {"sklearn", "numpy", "scipy"}
+    for estimator in {id(one): one for one in estimators}.values():
+        parts = [estimator, *(estimator.get_params().values() if isinstance(estimator, BaseEstimator) else ())]
+        names.update(type(part).__module__.partition(".")[0] for part in parts)
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(names)}
+    return {name: str(version) for name, version in found.items() if version is not None}
