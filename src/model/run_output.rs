@@ -212,8 +212,9 @@ mod tests {
             seen.extend(bytes);
         }
         assert_eq!(seen, all);
-        output.push(&[7; 2 << 20]);
-        all.extend([7; 2 << 20]);
+        let more = vec![7; 2 << 20];
+        output.push(&more);
+        all.extend(more);
         let (from, bytes) = output.since(seen.len() as u64, 1 << 20);
         assert!(from > seen.len() as u64 && from as usize + bytes.len() == all.len());
         assert_eq!(bytes, &all[from as usize..]);
