@@ -1,0 +1,90 @@
+"""Values come back as they were returned, and arrive as they were given."""
+
+import math
+from math import inf, nan
+
+import pytest
+
+import gridmpi
+
+RETURNED = [
+    {"score": 1, "verdict": "NaN", "curve": [1.0, inf], "deep": {"a": [{"NaN": nan, "text": "NaN"}]}, "error": "Infinity"},
+    {"score": 2, "verdict": "Infinity", "curve": [2.0, nan], "deep": {"a": [{"NaN": "NaN", "text": nan}]}, "error": -inf},
+    {"score": inf, "verdict": nan, "curve": ["Infinity", -0.0], "deep": {"a": [], "b.c": "-Infinity"}, "error": "NaN"},
+    {"score": 1, "verdict": nan, "curve": [1.0, "Infinity"], "deep": {"a": [{"NaN": "NaN", "text": nan}]}, "error": inf},
+]
+
+
+def same(found, expected):
+    """Whether both are the same, where NaN is itself, and -0.0 is not 0.0."""
+    return repr(found) == repr(expected)
+
+
+def of_result(row):
+    return {"score": row["score"], **{name: row[name] for name in ("verdict", "curve", "deep")}, "error": row["value.error"]}
+
+
+def as_score(result):
+    return {**result, "score": float(result["score"])}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exact") / "r"
+    returned = RETURNED
+    nest = gridmpi.Nest("r").loop("o", [1, inf, "Infinity", -inf]).loop("x", [0, 1, 2, 3], reduce="max")
+
+    def fit(o, x):
+        return returned[x]
+
+    return nest.run(fit, results=folder, workers=1)
+
+
+def test_runs_are_what_was_returned(results):
+    runs = results.runs
+    assert same([of_result(row) for row in runs], [as_score(one) for one in RETURNED] * 4)
+    assert same(runs["o"], [point for point in (1, inf, "Infinity", -inf) for _ in range(4)])
+    assert runs["error"] == [None] * 16
+    lazy = results.runs
+    assert same(lazy.head(6), runs.rows[:6]) and lazy._rows is None
+    assert same(results.where("x = 1")["curve"], [[2.0, nan]] * 4)
+
+
+def test_groups_and_the_best_are_what_was_returned(results):
+    groups = results.groups("x")
+    assert same(groups["o"], results.runs["o"]) and same(groups["verdict"], [one["verdict"] for one in RETURNED] * 4)
+    assert same(groups["curve"], [one["curve"] for one in RETURNED] * 4)
+    assert same(groups.head(3), groups.rows[:3])
+    with pytest.raises(gridmpi.Error, match="o has both inf and 'Infinity', which these rows do not tell apart: read results.runs"):
+        results.summary.rows
+    one = gridmpi.Nest("one").loop("x", [0, 1, 2], reduce={"max": "score"})
+    returned = RETURNED
+    single = one.run(lambda x: returned[x], results=f"{results.folder}-one")
+    assert same({name: single.summary[0][name] for name in RETURNED[2] if name != "error"},
+                {name: RETURNED[2][name] for name in RETURNED[2] if name != "error"})
+    best = single.best(3)
+    assert [row["x"] for row in best] == [2, 1, 0]
+    assert same([row["curve"] for row in best], [RETURNED[x]["curve"] for x in (2, 1, 0)])
+    assert same([row["deep"] for row in best], [RETURNED[x]["deep"] for x in (2, 1, 0)])
+    outer = gridmpi.Nest("outer").loop("p", [{"a": inf, "b": "NaN"}, {"a": 2, "b": "Infinity"}]).loop("x", [0, 1, 2], reduce="max")
+    summary = outer.run(lambda p, x: returned[x], results=f"{results.folder}-outer").summary
+    assert same(summary["p.a"], [inf, 2]) and same(summary["p.b"], ["NaN", "Infinity"])
+    assert same(summary["curve"], [RETURNED[2]["curve"]] * 2) and same(summary["verdict"], [nan, nan])
+    assert same(summary["score"], [inf, inf])
+
+
+def test_plain_numbers_and_final_calls(desk):
+    nest = gridmpi.Nest("f").loop("o", ["a", inf]).loop("x", [1, 2], reduce="max")
+    results = nest.run(lambda o, x: inf if x == 2 else -inf, final=lambda o: {"size": inf, "text": "Infinity"})
+    assert results.runs["score"] == [-inf, inf] * 2
+    assert results.summary["final.size"] == [inf, inf] and results.summary["final.text"] == ["Infinity"] * 2
+    named = gridmpi.Nest("n").loop("x", [1, 2], reduce="max").run(lambda x: inf * x, score="r2")
+    assert named.runs["r2"] == [inf, inf] and named.best()[0]["score"] == inf
+
+
+def test_many_runs_are_read_at_once(desk):
+    results = gridmpi.Nest("many").loop("x", range(700)).run(lambda x: {"score": x, "a": nan if x % 2 else "NaN"})
+    assert same(results.runs["a"], ["NaN", nan] * 350)
+    assert same(results.runs.head(2), results.runs.rows[:2])
+    odd = results.where("x % 2 = 1").rows
+    assert len(odd) == 350 and all(math.isnan(row["a"]) for row in odd)
