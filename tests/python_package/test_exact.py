@@ -88,3 +88,68 @@ def test_many_runs_are_read_at_once(desk):
     assert same(results.runs.head(2), results.runs.rows[:2])
     odd = results.where("x % 2 = 1").rows
     assert len(odd) == 350 and all(math.isnan(row["a"]) for row in odd)
+
+
+GIVEN = [{1: "a"}, {True: "a"}, {"1": "a"}, [1, (2, 3)], [1, [2, 3]], (1,), -0.0, 0.0, {"a": -0.0}, {"a": [None, (None,)]}, 2**70, -(2**63),
+         2**63 - 1, 1, 1.0, True, "1", "\ud800", [], (), {}, inf, [inf, None], {"": 5e-324}]
+
+
+def test_a_map_gives_values_as_they_are(desk):
+    assert gridmpi.map(repr, GIVEN) == [repr(value) for value in GIVEN]
+    for value in GIVEN:
+        assert gridmpi.map(repr, [value], results="kept") == [repr(value)]
+    assert gridmpi.map(repr, [0.0, 1.0, 2], results="zero") == ["0.0", "1.0", "2"]
+    assert gridmpi.map(repr, [-0.0, 1, 2.0], results="zero") == ["-0.0", "1", "2.0"]
+
+
+@pytest.mark.parametrize("point, said", [
+    ((1, 2), r"a point has \(1, 2\) of type tuple in it.*give objects with names, as in"),
+    ([1, (2, 3)], "of type tuple"),
+    ({1: "a"}, "a field that is called 1, and names of fields are texts"),
+    ({"a": [{None: 1}]}, "a field that is called None"),
+    (-0.0, "-0.0 is the same point as 0.0"),
+    ({"a": [-0.0]}, "-0.0 is the same point as 0.0"),
+    (nan, "NaN is no point"),
+    (2**63, "have 64 bits"),
+    ("\ud800", "half of a character"),
+    ({"a": object}, "of type type"),
+])
+def test_points_that_would_arrive_as_something_else_are_refused(desk, point, said):
+    with pytest.raises(gridmpi.Error, match=said):
+        gridmpi.Nest("n").loop("x", [point])
+    with pytest.raises(gridmpi.Error, match=said):
+        gridmpi.Nest("n").loop("x", [None, point])
+    with pytest.raises(gridmpi.Error, match=said):
+        gridmpi.Nest("n").loop("x", grid={"a": [point]})
+    named = gridmpi.Nest("n").loop("x", {"a": point}).run(lambda x: {"score": 1, "text": repr(x)}).runs
+    assert named[0]["text"] == repr(point)
+
+
+def test_arrays_and_frames_are_points_by_rows(desk):
+    import numpy
+    import pandas
+
+    def seen(x):
+        return {"score": 1, "text": repr(x)}
+
+    def texts(points):
+        return gridmpi.Nest("n").loop("x", points).run(seen, fresh=True).runs["text"]
+
+    assert texts(numpy.array([[1, 2], [3, 4]])) == ["[1, 2]", "[3, 4]"]
+    assert texts(pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})) == ["{'a': 1, 'b': 'x'}", "{'a': 2, 'b': 'y'}"]
+    assert texts([numpy.float32(0.5), numpy.int8(2), numpy.bool_(True)]) == ["0.5", "2", "True"]
+    with pytest.raises(gridmpi.Error, match="a field that is called 0, and names of fields are texts"):
+        texts(pandas.DataFrame([[1, 2]]))
+    with pytest.raises(gridmpi.Error, match="of type ndarray"):
+        texts([numpy.arange(2)])
+
+
+def test_errors_and_warnings_of_a_map_name_no_folder_that_is_gone(desk):
+    with pytest.raises(gridmpi.Error, match="^cores: expected at least 1, found 0$"):
+        gridmpi.map(abs, [1], cores=0)
+    with pytest.warns(gridmpi.GridmpiWarning, match="^loop.x.values: 1 and 1.0 are equal"):
+        gridmpi.map(abs, [1, 1.0])
+    with pytest.raises(gridmpi.Error, match="^timeout: expected a number"):
+        gridmpi.Nest("n").loop("x", [1]).plan(abs, timeout="x")
+    with pytest.raises(gridmpi.Error, match="results/kept/python/job.toml:[0-9]+: crunch.cores: "):
+        gridmpi.map(abs, [1], cores=0, results="results/kept")
