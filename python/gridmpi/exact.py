@@ -130,12 +130,27 @@ class Exact:
                 stored += [(points, text, exact) for _, points, text, exact in self._runs(None)]
             else:
                 sql = "SELECT value, exact FROM groups WHERE level = ? ORDER BY number"
-                stored += [(None, text, exact) for text, exact in self._query(sql, [level + 1])]
+                found = self._query(sql, [level + 1])
+                known = self._around(level, [name for name, _ in loops[:level + 1]])
+                places = known if len(known) == len(found) else [None] * len(found)
+                stored += [(place, text, exact) for place, (text, exact) in zip(places, found)]
         if len(stored) != len(rows):
             raise self._changed()
         for row, (points, text, exact) in zip(rows, stored):
             if is_marked(row):
                 self._put(row, points, text, exact)
+
+    def _around(self, level: int, loops: Sequence[str]) -> list[dict[str, Any]]:
+        """The points of the groups of a level, in their order, where loops have points that are printed alike."""
+        keys = [key for key, in self._query("SELECT key FROM points WHERE level <= ?", [level]) if isinstance(key, str)]
+        if not any("9e999" in key for key in keys) or not any('Infinity"' in key for key in keys):
+            return []
+        found: list[dict[str, Any]] = []
+        for _, points, _, _ in self._runs(None):
+            place = {name: points[name] for name in loops}
+            if not found or repr(found[-1]) != repr(place):
+                found.append(place)
+        return found
 
     def point(self, name: str, printed: Any) -> Any:
         """A point of a loop, or a field of it, by what was printed of it. `UNKNOWN`, if there is none."""
@@ -150,8 +165,10 @@ class Exact:
             raise Error(f"{name} has both {' and '.join(found)}, which these rows do not tell apart: read results.runs, which does")
         return next(iter(found.values()), UNKNOWN)
 
-    def value(self, printed: Any) -> Any:
-        """A whole result, or what results were reduced to, or a final call has returned, by what was printed of it."""
+    def value(self, printed: Any, place: Mapping[str, Any] | None = None) -> Any:
+        """A whole result, or what results were reduced to, or a final call has returned, by what was printed of it, and of the
+        points of a run.
+        """
         if not is_marked(printed):
             return printed
         if self._of_json is None:
@@ -163,6 +180,10 @@ class Exact:
                         printed_here = self._json(text)
                         self._of_json.setdefault(json.dumps(printed_here), []).append(self._value(text, exact))
         found = {repr(value): value for value in self._of_json.get(json.dumps(printed), [])}
+        if len(found) > 1 and place is not None:
+            of_place = {repr(value): value for _, points, text, exact in self._runs(None) if as_printed(points) == place
+                        for value in [self._value(text, exact)] if as_printed(value) == printed}
+            found = of_place or found
         if len(found) > 1:
             raise Error(f"there are both {' and '.join(found)}, which these rows do not tell apart: read results.runs, which does")
         if not found:
@@ -181,7 +202,7 @@ class Exact:
             where = {} if points is None else points
             candidates = [*at_name(where, name), *at_name(result, name), *([result] if name == "value" else [])]
             same = [one for one in candidates if as_printed(one) == cell]
-            if not same and points is None:
+            if not same and (points is None or name.startswith("best_")):
                 same = [one for one in [self.point(name.removeprefix("best_"), cell)] if one is not UNKNOWN]
             if not same and text is None and isinstance(cell, str):
                 same = [SPECIAL[cell]]  # a score under its own name

@@ -91,7 +91,8 @@ class Results:
             for row in verb(words):
                 for one in row["best"]:
                     own = {name: one[name] for name in one if name in ("runs", "failed")}
-                    found = exact.value(one["value"]) if isinstance(one["value"], dict) else None
+                    place = {**row["coordinates"], **one["coordinates"]}
+                    found = exact.value(one["value"], place) if isinstance(one["value"], dict) else None
                     value = {"score": score(one["score"])} if found is None else found
                     rows.append({**points(exact, row["coordinates"], found), "place": one["place"],
                                  **points(exact, one["coordinates"], found),

@@ -55,8 +55,11 @@ def test_groups_and_the_best_are_what_was_returned(results):
     assert same(groups["o"], results.runs["o"]) and same(groups["verdict"], [one["verdict"] for one in RETURNED] * 4)
     assert same(groups["curve"], [one["curve"] for one in RETURNED] * 4)
     assert same(groups.head(3), groups.rows[:3])
+    assert same(results.summary["o"], [1, inf, "Infinity", -inf]) and same(results.summary["best_x"], [2] * 4)
+    assert same(results.groups("all")["o"], [1, inf, "Infinity", -inf, *results.runs["o"]])
+    assert same(results.summary["curve"], [RETURNED[2]["curve"]] * 4)
     with pytest.raises(gridmpi.Error, match="o has both inf and 'Infinity', which these rows do not tell apart: read results.runs"):
-        results.summary.rows
+        results.best().rows
     one = gridmpi.Nest("one").loop("x", [0, 1, 2], reduce={"max": "score"})
     returned = RETURNED
     single = one.run(lambda x: returned[x], results=f"{results.folder}-one")
@@ -71,6 +74,13 @@ def test_groups_and_the_best_are_what_was_returned(results):
     assert same(summary["p.a"], [inf, 2]) and same(summary["p.b"], ["NaN", "Infinity"])
     assert same(summary["curve"], [RETURNED[2]["curve"]] * 2) and same(summary["verdict"], [nan, nan])
     assert same(summary["score"], [inf, inf])
+
+
+def test_the_best_that_are_printed_alike_are_told_apart_by_their_points(desk):
+    given = {"a": ["NaN", nan], "b": [nan, "NaN"]}
+    best = gridmpi.Nest("b").loop("o", ["a", "b"]).loop("x", [0, 1], reduce="max").run(
+        lambda o, x: {"score": 1 + x, "v": given[o][x]}).best(2)
+    assert same([row["v"] for row in best], [nan, "NaN", "NaN", nan])
 
 
 def test_plain_numbers_and_final_calls(desk):
