@@ -194,7 +194,7 @@ class Exact:
         """Puts the numbers of a row in place."""
         result = self._value(text, exact)
         for name, cell in row.items():
-            if name in TEXTS and not any(as_printed(one) == cell for one in at_name(result, name)) or not is_marked(cell):
+            if not is_marked(cell) or name in TEXTS and not any(as_printed(one) == cell for one in at_name(result, name)):
                 continue
             if name == "score":
                 row[name] = SPECIAL[cell]

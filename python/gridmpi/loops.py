@@ -122,7 +122,7 @@ def point_of(point: Any, where: str) -> Any:
     if not getattr(point, "shape", ()):  # a number of NumPy's, not an array
         point = plain_date(toml.plain(point))
     if why := inexact(point):
-        raise Error(f"{where}: {why}; give objects with names, as in {{\"a\": {brief(point)}}}, and the function gets them as "
+        raise Error(f"{where}: {why}; give objects names, as in {{\"a\": {brief(point)}}}, and the function gets them as "
                     "they are")
     if isinstance(point, dict):
         return {name: point_of(inner, where) for name, inner in point.items()}

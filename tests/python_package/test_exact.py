@@ -113,7 +113,7 @@ def test_a_map_gives_values_as_they_are(desk):
 
 
 @pytest.mark.parametrize("point, said", [
-    ((1, 2), r"a point has \(1, 2\) of type tuple in it.*give objects with names, as in"),
+    ((1, 2), r"a point has \(1, 2\) of type tuple in it.*give objects names, as in"),
     ([1, (2, 3)], "of type tuple"),
     ({1: "a"}, "a field that is called 1, and names of fields are texts"),
     ({"a": [{None: 1}]}, "a field that is called None"),
