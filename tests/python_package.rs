@@ -46,6 +46,11 @@ fn tables_have_rows_columns_and_frames() {
 }
 
 #[test]
+fn values_are_exact() {
+    passes("test_exact.py");
+}
+
+#[test]
 fn a_map_is_a_nest_of_one_loop() {
     passes("test_map.py");
 }

@@ -31,6 +31,7 @@ class CrunchKeys(TypedDict, total=False):
     speculate: bool
     max_failures: int | float
     on_failure: str
+    logs: str
     inputs: Sequence[str]
     workdir: bool | Mapping[str, Any]
     ignore: Sequence[str]

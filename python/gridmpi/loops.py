@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ def loop(name: str, points: Any, reduce: Any, given: Mapping[str, Any]) -> Loop:
             keys[source] = space(source, value, where)
         elif source == "values":
             keys.update(listed(value, where))
+        elif source in ("grid", "zip") and isinstance(value, Mapping):
+            keys[source] = parameters(value, f"{where}, {source}")
+        elif source == "grids" and isinstance(value, (list, tuple)):
+            keys[source] = [parameters(one, f"{where}, grids") if isinstance(one, Mapping) else one for one in value]
         elif source in ("files", "folders", "rows") and isinstance(value, os.PathLike):
             keys[source] = os.fspath(value)
         else:
@@ -101,14 +106,60 @@ def listed(points: Any, where: str) -> dict[str, Any]:
     return {"json": toml.as_json(values, where)} if toml.has_none(values) else {"values": values}
 
 
+def parameters(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The parameters of a grid: lists of points, or tables of their sources."""
+    def is_list(value: Any) -> bool:
+        return isinstance(value, (list, tuple, range)) or hasattr(value, "tolist")
+
+    return {name: [point_of(point, where) for point in toml.plain(value)] if is_list(value) else value
+            for name, value in given.items()}
+
+
 def point_of(point: Any, where: str) -> Any:
-    """A point as a job file can hold it."""
-    point = plain_date(toml.plain(point))
-    if isinstance(point, Mapping):
+    """A point as a job file can hold it: with NumPy's numbers as Python's, and paths and dates as texts. Anything else that
+    would arrive as something else is refused.
+    """
+    if not getattr(point, "shape", ()):  # a number of NumPy's, not an array
+        point = plain_date(toml.plain(point))
+    if why := inexact(point):
+        raise Error(f"{where}: {why}; give objects names, as in {{\"a\": {brief(point)}}}, and the function gets them as "
+                    "they are")
+    if isinstance(point, dict):
         return {name: point_of(inner, where) for name, inner in point.items()}
-    if isinstance(point, (list, tuple)):
-        return [point_of(inner, where) for inner in point]
-    if point is None or isinstance(point, (str, int, float)):
-        return point
-    kind = type(point).__name__
-    raise Error(f"{where}: a point is of type {kind}; give objects names, as in {{\"{kind.lower()}\": {kind}(...)}}")
+    return [point_of(inner, where) for inner in point] if isinstance(point, list) else point
+
+
+def brief(value: Any) -> str:
+    """A value for messages."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def inexact(point: Any) -> str | None:
+    """Why a value, apart from what is in it, would not arrive as it is; None if it does."""
+    kind = type(point)
+    if kind is float and math.isnan(point):
+        return "NaN is no point"
+    if kind is float and point == 0 and math.copysign(1, point) < 0:
+        return "-0.0 is the same point as 0.0 in a job"
+    if kind is int and not -(2**63) <= point < 2**63:
+        return f"the whole number {point} is no point of a job, where these have 64 bits"
+    if kind is dict:
+        for name in point:
+            if type(name) is not str or inexact(name):
+                return f"a point has a field that is called {brief(name)}, and names of fields are texts in a job"
+        return None
+    if kind is str and any("\ud800" <= character <= "\udfff" for character in point):
+        return f"{brief(point)} has half of a character, which no job file can hold"
+    if point is None or kind in (str, int, float, bool, list):
+        return None
+    return f"a point has {brief(point)} of type {kind.__name__} in it, and a job has numbers, texts, lists and dicts"
+
+
+def is_exact(value: Any) -> bool:
+    """Whether a value arrives as it is, as a point of a job."""
+    if inexact(value):
+        return False
+    if type(value) is dict:
+        return all(map(is_exact, value.values()))
+    return type(value) is not list or all(map(is_exact, value))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .digests import contents_of
-from .errors import Error, RunsFailed
-from .loops import point_of
+from .errors import RunsFailed
+from .loops import is_exact
 from .nest import Nest
 from .process import verb
 
@@ -20,22 +20,13 @@ if TYPE_CHECKING:
     from .keys import RunKeys
 
 
-def as_point(value: Any) -> Any:
-    """A value as it can be a point; None if it can be none as it is."""
-    if type(value) not in (str, int, float, bool, list, dict):
-        return None
-    try:
-        return point_of(value, "map") if value == value else None
-    except Error:
-        return None
-
-
 def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[RunKeys]) -> list[Any]:
     """What a function returns for each of some values, in their order: the nest of one loop.
 
     Args:
         function: it gets one value, and returns what a run can be: numbers, texts, lists and dicts of these.
-        values: numbers, texts, lists and dicts are points as they are; anything else is carried, and known by its content.
+        values: numbers, texts, lists and dicts by texts are points as they are; if there is anything else in them, such as a
+            tuple or -0.0, they are carried, and known by their content.
         keys: as of `Nest.run`. With ``results=FOLDER`` what is done is kept there and not called again; otherwise
             nothing is kept. With ``errors="keep"`` a `RunsFailed` stands in the list for a value that has failed.
 
@@ -50,15 +41,14 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
         return []
     given: dict[str, Any] = dict(keys)
     errors, results = given.pop("errors", "raise"), given.pop("results", None)
-    points = [as_point(value) for value in values]
     nest, named = Nest("map"), {}
-    if any(point is None for point in points):
+    if not all(value is not None and is_exact(value) for value in values):
         names = [f"{type(value).__name__} {contents_of({'value': value}).digest()}" for value in values]
         named = dict(zip(names, values))
         nest = nest.loop("x", named)
     else:
-        names = [json.dumps(point) for point in points]
-        nest = nest.loop("x", list(dict(zip(names, points)).values()))
+        names = [json.dumps(value) for value in values]
+        nest = nest.loop("x", list(dict(zip(names, values)).values()))
     task_of = {name: task for task, name in enumerate(dict.fromkeys(names))}  # equal values are called once
     with tempfile.TemporaryDirectory(prefix="gridmpi-map-") as private:
         folder = os.fspath(results) if results is not None else os.path.join(private, "results")

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 TOP = ("seed", "order", "reduce_on", "report", "slurm", "folder")
 
 
+def is_no_part(character: str) -> bool:
+    """Whether no folder's name has this character: the program's rule, and halves of characters."""
+    return character in "/\0" or "\ud800" <= character <= "\udfff"
+
+
 class Nest:
     """Loops around a function, the outermost one first.
 
@@ -61,6 +66,9 @@ class Nest:
     def __init__(self, name: str, **keys: Any) -> None:
         if not isinstance(name, str):
             raise Error(f"a nest has a name that is a text, found {name!r}")
+        if not name or name.startswith(".") or any(is_no_part(character) for character in name):
+            raise Error(f"the name of a nest names its results folder, results/NAME, and {name!r} names none: use letters, "
+                        "digits, '-' or '_'; results= names a folder elsewhere")
         check(keys, TOP, "Nest")
         self._top = {"name": name, **keys}
         self._loops, self._crunch, self._final = (), {}, None

@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,9 @@ SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 LINE = re.compile(r"^\[\S+ rank \d+ (ERROR|WARN|INFO|DEBUG|TRACE)\s*\] ?(.*)$")
 WORDS = (("--keep-failed", "keep_failed=True"), ("--keep", "keep_changed=True"), ("--fresh", "fresh=True"),
          ("--out", "results="), ("`python` is missing", "a function is missing"))
+
+
+PREFIX = "gridmpi-"  # of folders that go away
 
 
 def refuse_ranks() -> None:
@@ -53,10 +57,22 @@ def environment() -> dict[str, str]:
 
 
 def in_words(message: str) -> str:
-    """A message of the command line's, in terms of Python's keywords."""
+    """A message of the command line's, in terms of Python's keywords, and without the places of files that go away."""
+    folder = tempfile.gettempdir()
+    private = "|".join(re.escape(os.path.join(one, PREFIX)) for one in (folder, os.path.realpath(folder), relative(folder)))
+    message = re.sub(rf"(?:{private})(?:map-)?\w{{8}}/(?:results/)?python/job\.toml(?::\d+)?: (?:crunch\.)?", "", message)
+    message = re.sub(rf"(?:{private})(?:map-)?\w{{8}}(?:/results)?(?![\w-])", "the folder of this call", message)
     for option, keyword in WORDS:
         message = re.sub(rf"(?<![\w-]){option}(?![\w-])", keyword, message)
     return message
+
+
+def relative(folder: str) -> str:
+    """The folder as the program is given it."""
+    try:
+        return os.path.relpath(folder)
+    except OSError:  # the working folder is gone
+        return folder
 
 
 def message_of(lines: Iterable[str]) -> str:

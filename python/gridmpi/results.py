@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error
+from .exact import Exact, as_printed, points, score
 from .process import output, verb
 from .progress import Progress, of_status
-from .tables import Export, Table, with_numbers
+from .tables import Export, Table
 
 
 class Results:
@@ -86,14 +87,17 @@ class Results:
             words += [f"--{name}", value] if value is not None else []
 
         def read() -> list[dict[str, Any]]:
-            rows = []
+            rows, exact = [], Exact(self.folder)
             for row in verb(words):
                 for one in row["best"]:
                     own = {name: one[name] for name in one if name in ("runs", "failed")}
-                    value = one["value"] if isinstance(one["value"], dict) else {"score": one["score"]}
-                    rows.append({**row["coordinates"], "place": one["place"], **one["coordinates"],
-                                 "score": one["score"], **value, **own, "status": row["status"]})
-            return with_numbers(rows)
+                    place = {**row["coordinates"], **one["coordinates"]}
+                    found = exact.value(one["value"], place) if isinstance(one["value"], dict) else None
+                    value = {"score": score(one["score"])} if found is None else found
+                    rows.append({**points(exact, row["coordinates"], found), "place": one["place"],
+                                 **points(exact, one["coordinates"], found),
+                                 "score": score(one["score"]), **value, **own, "status": row["status"]})
+            return rows
 
         return Table(read)
 
@@ -135,27 +139,31 @@ class Results:
         groups = self._written()["groups"][:1]
         if not groups:
             groups = verb(["status", self.folder, "--format", "json"])["groups"]["latest"][:1]
-        rows = []
+        rows, exact = [], Exact(self.folder)
         for group in groups:
             summary = group.get("summary") or {}
-            value = summary.get("value")
-            score = {"score": summary.get("score", group.get("score"))}
-            best = {f"best_{name}": point for name, point in (summary.get("best") or group.get("best") or {}).items()}
-            fields = value if isinstance(value, dict) else {} if value is None or value == score["score"] else {"value": value}
-            final = {f"final.{name}": field for name, field in final_of(group).items()}
-            rows.append({**best, **score, **fields, **final, "runs": group["runs"], "failed": group["failed"],
+            value, scored = summary.get("value"), summary.get("score", group.get("score"))
+            value = None if value == scored else exact.value(value)
+            best = points(exact, summary.get("best") or group.get("best") or {}, value)
+            fields = value if isinstance(value, dict) else {} if value is None else {"value": value}
+            final = {f"final.{name}": field for name, field in final_of(group, exact).items()}
+            best = {f"best_{name}": point for name, point in best.items()}
+            rows.append({**best, "score": score(scored), **fields, **final, "runs": group["runs"], "failed": group["failed"],
                          "status": group.get("status"), "error": group.get("error")})
-        return with_numbers(rows)
+        return rows
 
     def _has_finals(self) -> bool:
         return any("final" in group for group in self._written()["groups"])
 
     def _with_finals(self, rows: list[dict[str, Any]], outer: list[str]) -> list[dict[str, Any]]:
         """The rows with what final calls have returned."""
-        known = {json.dumps(group["coordinates"]): final_of(group) for group in self._written()["groups"]}
+        exact, known = Exact(self.folder), dict[str, list[dict[str, Any]]]()
+        for group in self._written()["groups"]:
+            known.setdefault(json.dumps(group["coordinates"]), []).append(final_of(group, exact))
         found = []
         for row in rows:
-            final = known.get(json.dumps({name: row.get(name) for name in outer}), {})
+            same = known.get(json.dumps(as_printed({name: row.get(name) for name in outer})))
+            final = same.pop(0) if same else {}
             found.append({**row, **{f"final.{name}": value for name, value in final.items()}})
         return found
 
@@ -166,12 +174,13 @@ class Results:
         return f"<Results {self.folder}>\n{self.summary!r}"
 
 
-def final_of(group: dict[str, Any]) -> dict[str, Any]:
+def final_of(group: dict[str, Any], exact: Exact) -> dict[str, Any]:
     """What the final call of a row has returned, by fields."""
     final = group.get("final")
     if not isinstance(final, dict):
         return {}
     value = final.get("value")
+    value = score(value) if isinstance(value, str) and value == final.get("score") else exact.value(value)
     fields = dict(value) if isinstance(value, dict) else {} if value is None else {"value": value}
     return {**fields, **({"error": final["error"]} if final.get("error") else {})}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ._program import program
 from .errors import Error
+from .exact import Exact, is_marked
 from .process import called, environment
 
 if TYPE_CHECKING:
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 SHOWN = 20  # rows that a notebook shows
-SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-
-
-def with_numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """JSON has texts for infinities: in a column without other texts they are numbers again."""
-    marked = {name for row in rows for name, value in row.items() if isinstance(value, str) and value in SPECIAL}
-    for name in marked:
-        values = [row.get(name) for row in rows]
-        if all(not isinstance(value, str) or value in SPECIAL for value in values):
-            for row in rows:
-                if isinstance(row.get(name), str):
-                    row[name] = SPECIAL[row[name]]
-    return rows
 
 
 class Table(Sequence[Mapping[str, Any]]):
@@ -148,12 +136,16 @@ class Export(Table):
     """A table that ``gridmpi export`` writes, with its types and names."""
 
     def __init__(self, folder: str, options: Sequence[str] = ()) -> None:
-        self._words = ["export", folder, *options]
+        self._folder, self._words = folder, ["export", folder, *options]
+        self._groups = options[1] if options[:1] == ["--groups"] else None
         super().__init__(self._read_all)
 
     def _read_all(self) -> list[dict[str, Any]]:
         text = called([*self._words, "--format", "jsonl"])
-        return with_numbers([json.loads(line) for line in text.splitlines()])
+        rows = [json.loads(line) for line in text.split(b"\n") if line]
+        exact = Exact(self._folder)
+        exact.runs(rows) if self._groups is None else exact.groups(rows, self._groups)
+        return rows
 
     def head(self, count: int = SHOWN) -> list[dict[str, Any]]:
         if self._rows is not None:
@@ -167,7 +159,11 @@ class Export(Table):
                 if len(rows) == count:
                     break
             process.kill()
-        return with_numbers(rows) if rows else self.rows[:count]
+        if not rows or self._groups is not None and any(map(is_marked, rows)):
+            return self.rows[:count]
+        if self._groups is None:
+            Exact(self._folder).runs(rows)
+        return rows
 
     def _parquet(self, read: Callable[[str], Any]) -> Any:
         with tempfile.TemporaryDirectory(prefix="gridmpi-") as folder:

@@ -51,7 +51,10 @@ def value(given: Any, where: str = "") -> str:
     if isinstance(given, Mapping):
         if not given:
             return "{}"
-        fields = (f"{key(str(name))} = {value(inner, where)}" for name, inner in given.items())
+        for name in given:
+            if not isinstance(name, str):
+                raise Error(f"{where or 'a value'} has a field that is called {name!r}: names of fields are texts")
+        fields = (f"{key(name)} = {value(inner, where)}" for name, inner in given.items())
         return "{ " + ", ".join(fields) + " }"
     if given is None:
         raise Error(f"{where or 'a value'} is None, which TOML cannot say")
@@ -83,7 +86,7 @@ def as_json(given: Any, where: str) -> str:
         if isinstance(inner, float) and math.isnan(inner):
             raise Error(f"{where} has NaN, which is no point")
         if isinstance(inner, Mapping):
-            return {str(name): marked(field) for name, field in inner.items()}
+            return {name: marked(field) for name, field in inner.items()}
         if isinstance(inner, (list, tuple)):
             return [marked(item) for item in inner]
         if isinstance(inner, (str, int, float, type(None))):

@@ -1,5 +1,5 @@
 //! The view `all_runs`, which shows every run of the job with its coordinates to any SQLite client:
-//! `SELECT dataset, max(score) FROM all_runs GROUP BY dataset`.
+//! `SELECT dataset, max(score) FROM all_runs GROUP BY dataset`. `python/gridmpi/exact.py` takes its text for a query of its own.
 
 use rusqlite::Connection;
 

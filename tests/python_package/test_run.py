@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -380,7 +381,52 @@ def test_other_kinds_of_crunch_and_every_key_are_keywords(desk):
     named = {word for line in table.splitlines() if line.startswith("| `") for word in
              line.split("|")[1].replace("`", "").replace(" ", "").split(",")}
     assert {name for name in named if name.isidentifier() and name.islower()} - CRUNCH <= NO_KEYS
+    said = set(re.findall(r"`([a-z_]+)", page))
+    assert CRUNCH <= said, "every keyword is in the guide"
 
+
+def test_the_output_of_runs_is_kept(desk):
+    def fit(x):
+        print("seen", x)
+        return x
+
+    gridmpi.Nest("l").loop("x", [5, 6]).run(fit, logs="all")
+    done = subprocess.run([os.environ["GRIDMPI_PROGRAM"], "log", "results/l", "1"], capture_output=True, text=True)
+    assert "seen 6" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("keys, said", [
+    ({"logs": "some"}, 'logs: expected failed, all, none, found "some"'),
+    ({"logs": True}, "logs: expected a string"),
+    ({"log": "all"}, "log is no keyword of run and start; did you mean logs"),
+    ({"workdir": "yes"}, "workdir: expected true, false or a table"),
+    ({"workdirs": True}, "workdirs is no keyword of run and start; did you mean workdir"),
+    ({"serve": ["x"]}, "what is called is said twice, by python and serve"),
+    ({"serves": ["x"]}, "serves is no keyword of run and start; did you mean serve"),
+    ({"timeout": "x"}, "timeout: expected a number"),
+])
+def test_keys_are_refused_in_words(desk, keys, said):
+    with pytest.raises(gridmpi.Error) as raised:
+        gridmpi.map(abs, [1], **keys)
+    assert said in str(raised.value) and "gridmpi-" not in str(raised.value)
+    with pytest.raises(gridmpi.Error) as raised:
+        gridmpi.Nest("n").loop("x", [1]).run(abs, **keys)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", ".hidden", "a\0b", "\ud800"])
+def test_a_name_that_names_no_folder_is_refused_before_anything_is_written(desk, name):
+    inner = desk.folder / "inner"
+    inner.mkdir()
+    os.chdir(inner)
+    with pytest.raises(gridmpi.Error, match="names none: use letters, digits, '-' or '_'"):
+        gridmpi.Nest(name).loop("x", [1]).run(abs)
+    assert [path.name for path in desk.folder.rglob("*")] == ["inner"]
+    program = [os.environ["GRIDMPI_PROGRAM"], "plan", str(desk.write("job.toml", JOB.replace("NAME", json.dumps(name))))]
+    assert subprocess.run(program, capture_output=True).returncode != 0, "the program has the same rule"
+
+
+JOB = "name = NAME\n[crunch]\nbuiltin = 'multiply'\n[[loop]]\nname = 'x'\nvalues = [1]\n"
 
 NO_KEYS = {"file", "pattern", "match", "column", "row", "field"}  # of [crunch.result]
 
