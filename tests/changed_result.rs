@@ -176,7 +176,7 @@ fn what_cannot_be_read_again_is_refused_in_words() {
         &desk,
         &[
             "1 of 6 runs cannot",
-            "task 4, runs/x=2/y=20: its files have changed since the run",
+            "task 4, runs/x=2/y=20: names, sizes or times of its files are not those that the run has left",
             both,
         ],
     );
@@ -202,7 +202,7 @@ fn what_cannot_be_read_again_is_refused_in_words() {
     let set = fs::File::options().write(true).open(desk.path("out/runs/x=2/y=20/out.dat")).unwrap();
     set.set_modified(times).unwrap();
     Job { result: FORCE, ..JOB }.write(&desk);
-    is_refused(&desk, &["its files have changed since the run"]);
+    is_refused(&desk, &["names, sizes or times of its files are not those that the run has left"]);
     // Nothing is kept of runs that succeed.
     let desk = Job { keep: "\"failed\"", ..JOB }.done(0);
     Job { result: FORCE, ..JOB }.write(&desk);
@@ -213,6 +213,41 @@ fn what_cannot_be_read_again_is_refused_in_words() {
     desk.run_job().exits(0);
     desk.write("job.toml", &text.replace("E = (.*)", "= (.*)"));
     is_refused(&desk, &["runs have no folders of their own"]);
+}
+
+/// What was in the folder before the program is no result of it.
+#[test]
+fn files_that_the_job_puts_there_are_not_read_again() {
+    let text = "[crunch]\nshell = 'echo a = {x} > out.txt; [ {x} = 1 ] || echo b = {x} >> in.txt'\n[crunch.workdir]\nPLACED\nkeep = \"all\"\n[crunch.result]\nscore = { file = \"out.txt\", pattern = 'a = (\\S+)' }\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n";
+    for (placed, file, key) in [
+        ("copy = [\"in.txt\"]", "in.txt", "copy"),
+        ("copy = { \"sub\" = \"folder\" }", "./sub/in.txt", "copy"),
+        ("template = [\"in.txt\"]", "in.txt", "template"),
+    ] {
+        let desk = Desk::with_job(&text.replace("PLACED", placed));
+        desk.write("in.txt", "b = 777\n");
+        desk.write("folder/in.txt", "b = 777\n");
+        desk.run_job().exits(0);
+        let now = format!("{{ file = \"{file}\", pattern = 'b = (\\S+)' }}");
+        let text = read(&desk.path("job.toml"));
+        let text = text.replace("{ file = \"out.txt\", pattern = 'a = (\\S+)' }", &now);
+        desk.write("job.toml", &text);
+        let why = format!("{file} was put there before the run, as {key} in [crunch.workdir] says");
+        is_refused(&desk, &["2 of 2 runs cannot", &why, "--fresh"]);
+    }
+    // Nor is a file elsewhere, whose state is not noted.
+    let place = Desk::new();
+    let file = format!("{}/of-{{gridmpi.id}}", place.path("").canonicalize().unwrap().display());
+    let write = format!("echo b = {{x}} > {file}");
+    let text = text
+        .replace("PLACED", "")
+        .replace("[ {x} = 1 ] || ", "")
+        .replace("echo b = {x} >> in.txt", &write);
+    let desk = Desk::with_job(&text);
+    desk.run_job().exits(0);
+    let text = text.replace("\"out.txt\", pattern = 'a", &format!("\"{file}\", pattern = 'b"));
+    desk.write("job.toml", &text);
+    is_refused(&desk, &["cannot", "is outside, and whether it has changed since is not known"]);
 }
 
 /// Runs that --keep has used as they were are like all others, once they are read again.

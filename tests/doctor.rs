@@ -33,4 +33,13 @@ fn doctor_shows_the_ranks_and_the_mpi_that_gridmpi_is_linked_to() {
         assert!(!desk.path("results").exists());
     }
     with(gridmpi(), "none", &["job.toml"]).exits(0);
+    let seen = with(gridmpi(), "none", &["doctor"]).exits(0);
+    let forbids =
+        "GRIDMPI_MPI=none forbids to load an MPI; unset it before a launcher starts gridmpi";
+    assert_eq!(line(&seen, "MPI"), forbids);
+    // Without a PATH, python3 may not know where it is.
+    let mut bare = gridmpi();
+    bare.env_remove("PATH");
+    let python = desk.run(bare, &["doctor"]).exits(0);
+    assert!(!line(&python, "Python").ends_with(','), "{}", python.stdout);
 }

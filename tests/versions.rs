@@ -44,12 +44,46 @@ fn the_part_of_a_version_that_has_changed_is_named() {
     rewrite(&desk, "version = { crunch = \"a\", SCALE = \"4\" }", "values = [1, 2]");
     let refused = desk.run_job().exits(2).stderr;
     assert!(refused.contains("SCALE has changed from `3` to `4`"), "{refused}");
-    rewrite(&desk, "version = { crunch = \"a\" }", "values = [1, 2]");
-    desk.run_job().exits(0);
-    rewrite(&desk, "version = \"1\"", "values = [1, 2]");
+    // A part that is gone, one that is new, and one text in place of the table are changes, too.
+    for (version, said) in [
+        ("{ crunch = \"a\" }", "SCALE, which was `3`, is gone from version"),
+        ("{ crunch = \"a\", SCALE = \"3\", unit = \"m\" }", "unit, `m`, is new in version"),
+        (
+            "\"1\"",
+            "version was a table of SCALE, crunch and is the text `1`, which cannot be compared",
+        ),
+    ] {
+        rewrite(&desk, &format!("version = {version}"), "values = [1, 2]");
+        let refused = desk.run_job().exits(2).stderr;
+        assert!(refused.contains(said), "{refused}");
+        assert!(refused.contains("--keep uses") && refused.contains("--fresh moves"), "{refused}");
+    }
+    rewrite(&desk, "", "values = [1, 2]");
     let refused = desk.run_job().exits(2).stderr;
-    assert!(refused.contains("cannot be compared"), "{refused}");
+    assert!(refused.contains("version is gone"), "{refused}");
     assert_eq!(desk.calls(), ["1", "2"]);
+}
+
+#[test]
+fn a_part_that_comes_back_with_another_text_is_another_crunch() {
+    let desk = desk("", "values = [1, 2]");
+    desk.run_job().exits(0);
+    let versions = [
+        ("{ model = \"1\", units = \"SI\" }", "version is new"),
+        ("{ units = \"SI\" }", "model, which was `1`, is gone from version"),
+        ("{ model = \"2\", units = \"SI\" }", "model, `2`, is new in version"),
+    ];
+    desk.write("calls", "");
+    for (version, said) in versions {
+        rewrite(&desk, &format!("version = {version}"), "values = [1, 2]");
+        let refused = desk.run_job().exits(2).stderr;
+        assert!(refused.contains(said), "{refused}");
+        // Runs that are kept are those of an earlier crunch.
+        desk.run(gridmpi(), &["job.toml", "--out", "out", "--keep"]).exits(0);
+        let status = desk.says(&["status", "out"]);
+        assert!(status.contains("2 of 2 runs were made by an earlier crunch"), "{status}");
+    }
+    assert!(desk.calls().is_empty());
 }
 
 #[test]
@@ -82,6 +116,54 @@ fn a_point_of_another_version_is_computed_anew_and_others_stay() {
     rewrite(&desk, "", "values = [\"a\", \"bb\"]\nversion = { c = \"1\" }");
     let wrong = desk.run_job().exits(2).stderr;
     assert!(wrong.contains("the loop has no point \"c\""), "{wrong}");
+}
+
+/// The first version of a point, another one, and none are changes of what the point stands for. Each comes back with its
+/// runs.
+#[test]
+fn a_version_counts_from_when_it_is_given_until_it_is_taken_away() {
+    let desk = desk("", "");
+    for (version, calls) in [
+        ("a = \"1\"", vec!["a", "bb"]),
+        ("a = \"1\", bb = \"1\"", vec!["bb"]),
+        ("a = \"1\", bb = \"1\"", vec![]),
+        ("a = \"1\", bb = \"2\"", vec!["bb"]),
+        ("a = \"1\", bb = \"3\"", vec!["bb"]),
+        ("bb = \"3\"", vec!["a"]),
+        ("bb = \"3\"", vec![]),
+        ("a = \"2\", bb = \"3\"", vec!["a"]),
+        ("a = \"2\"", vec![]),
+        ("a = \"2\", bb = \"2\"", vec![]),
+    ] {
+        let points = format!("values = [\"a\", \"bb\"]\nversion = {{ {version} }}");
+        rewrite(&desk, "version = \"1\"", &points);
+        let planned = desk.says(&["plan", "job.toml", "--out", "out"]);
+        let reused = format!("{} of 2 runs are there and would be reused", 2 - calls.len());
+        assert!(calls.len() == 2 || planned.contains(&reused), "{version}: {planned}");
+        desk.run_job().exits(0);
+        assert_eq!(desk.calls(), calls, "{version}");
+    }
+}
+
+/// A file that a run has written where its point names one does not count, as without a version.
+#[test]
+fn a_file_that_a_run_writes_does_not_count_beside_a_version() {
+    let points =
+        |version: &str| format!("values = [\"new.txt\", \"old.txt\"]\nversion = {version}");
+    let desk = desk("", &points("{ \"new.txt\" = \"1\" }"));
+    desk.write("old.txt", "1");
+    let fit = "def crunch(x):\n    open('calls', 'a').write(f'{x}\\n')\n    open('new.txt', 'a').write(x)\n    return 1\n";
+    desk.write("fit.py", fit);
+    desk.run_job().exits(0);
+    assert_eq!(desk.calls(), ["new.txt", "old.txt"]);
+    desk.run_job().exits(0);
+    assert!(desk.calls().is_empty());
+    rewrite(&desk, "", &points("{ \"new.txt\" = \"2\", \"old.txt\" = \"1\" }"));
+    desk.run_job().exits(0);
+    assert_eq!(desk.calls(), ["new.txt", "old.txt"]);
+    desk.write("old.txt", "2");
+    desk.run_job().exits(0);
+    assert_eq!(desk.calls(), ["old.txt"]);
 }
 
 #[test]

@@ -62,7 +62,8 @@ pub(super) fn doctor(arguments: &DoctorArgs, launched: Option<&LaunchInfo>) -> R
         Err(error) => seen.add("MPI", error),
     }
     add_machine(&mut seen);
-    let known = "import sys; print(sys.version.split()[0] + ', ' + sys.executable)";
+    let known =
+        "import sys; print(', '.join(filter(None, [sys.version.split()[0], sys.executable])))";
     match ask(DEFAULT_INTERPRETER, &["-c", known]) {
         Some(python) => seen.add("Python", python.trim()),
         None => seen.add("Python", format_args!("no {DEFAULT_INTERPRETER} on PATH")),

@@ -7,6 +7,7 @@ use crate::job::Job;
 use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles};
 #[cfg(feature = "jobs")]
 use crate::job::parse::files_below;
+use crate::job::versions::files_and_version;
 #[cfg(feature = "jobs")]
 use crate::util::error::Error;
 use crate::util::error::Result;
@@ -14,9 +15,19 @@ use crate::util::error::Result;
 /// What stands before each file in the digests of a folder.
 const FILE_OF_FOLDER: char = '\n';
 
-/// The digests of a point without the files of a folder that were not there before: a run may have written
-/// them, and a file that is a point of another loop counts there.
-pub(crate) fn without_new_files_of_folder(now: &str, before: &str) -> Option<String> {
+/// The digest of a point without the files that were not there before: a run may have written them, and a file of a folder
+/// that is a point of another loop counts there. A version that is new counts. Nothing if nothing is left.
+pub(crate) fn without_new_files(now: &str, before: Option<&str>) -> Option<String> {
+    let (files, version) = files_and_version(now);
+    let (before, _) = files_and_version(before.unwrap_or_default());
+    let files = match before.is_empty() {
+        true => String::new(),
+        false => without_new_files_of_folder(files, before).unwrap_or_else(|| files.to_string()),
+    };
+    Some(files + version).filter(|left| !left.is_empty())
+}
+
+fn without_new_files_of_folder(now: &str, before: &str) -> Option<String> {
     let files = |digests: &str| -> Option<BTreeMap<String, String>> {
         let lines = digests.strip_prefix(FILE_OF_FOLDER)?.split(FILE_OF_FOLDER);
         let file = |line: &str| line.split_once(' ').map(|(d, name)| (name.into(), d.into()));
@@ -69,9 +80,11 @@ pub(crate) fn watched_files(
     digests: &Digests,
     files: &FileDigests,
 ) -> Result<WatchedFiles> {
+    let names_files = |digest: &String| !files_and_version(digest).0.is_empty();
     let mut named = BTreeSet::new();
     named_files(job, |level, point, path| {
-        if digests.points.get(&level).is_some_and(|points| points.contains_key(&point)) {
+        if digests.points.get(&level).and_then(|points| points.get(&point)).is_some_and(names_files)
+        {
             named.insert(path.to_path_buf());
         }
         Ok(())

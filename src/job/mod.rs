@@ -71,7 +71,7 @@ pub(crate) use digests::{
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
-pub(crate) use files::{content_digests, watched_files, without_new_files_of_folder};
+pub(crate) use files::{content_digests, watched_files, without_new_files};
 pub(crate) use final_given::FinalIdentity;
 pub(crate) use final_spec::{FINAL_FOLDER, FinalFunction, FinalSpec, summary_record};
 pub(crate) use identity::{Identity, environment};

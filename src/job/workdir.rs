@@ -1,6 +1,8 @@
 //! The folder that each attempt runs in: what is put into it, what of it is kept, and what is passed on to crunch there.
 
 use std::borrow::Cow;
+#[cfg(feature = "jobs")]
+use std::path::Path;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,17 @@ impl WorkdirSpec {
                 || file.how == Placing::Link && is_below(name, &file.target)
         };
         self.files.iter().any(is_in)
+    }
+
+    /// The key that puts this file, a path inside the folder of an attempt, there, if one does.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn puts(&self, path: &Path) -> Option<&'static str> {
+        let file = self.files.iter().find(|file| path.starts_with(&file.target))?;
+        Some(match file.how {
+            Placing::Template => "template",
+            Placing::Copy => "copy",
+            Placing::Link => "link",
+        })
     }
 
     /// The name of what is kept of an attempt until its run is recorded.

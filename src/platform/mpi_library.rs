@@ -211,10 +211,14 @@ pub(crate) fn file() -> Option<PathBuf> {
 }
 
 fn without(launched: Option<&LaunchInfo>) -> Error {
-    let said = launched.map(|launched| format!("{}, but ", launched.says())).unwrap_or_default();
-    Error::input(format!(
-        "{said}{CHOICE}=none forbids to load an MPI: each process would run the whole job; unset it, or start gridmpi without a launcher"
-    ))
+    let forbids = format!("{CHOICE}=none forbids to load an MPI");
+    Error::input(match launched {
+        Some(launched) => format!(
+            "{}, but {forbids}: each process would run the whole job; unset it, or start gridmpi without a launcher",
+            launched.says()
+        ),
+        None => format!("{forbids}; unset it before a launcher starts gridmpi"),
+    })
 }
 
 fn not_found(

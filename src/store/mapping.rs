@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{CombinedDigests, PointDigests, without_new_files_of_folder};
+use crate::job::{CombinedDigests, PointDigests, without_new_files};
 use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::store::Layout;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -34,9 +34,9 @@ impl Layout {
             let there = before.named(name).expect("checked above");
             digests.retain(|point, digest| {
                 let Some(old) = matched.old_of(*point) else { return true };
-                let Some(before) = there.digest(old) else { return false };
-                if let Some(old) = without_new_files_of_folder(digest, before) {
-                    *digest = old;
+                match without_new_files(digest, there.digest(old).map(String::as_str)) {
+                    Some(left) => *digest = left,
+                    None => return false,
                 }
                 true
             });

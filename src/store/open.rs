@@ -162,9 +162,10 @@ impl OpenStore {
             .map_err(failed)?;
         let unused = unplaced as u64 + keys.left_over();
         if unused > 0 {
+            let (have, they) = if unused == 1 { ("has", "it is") } else { ("have", "they are") };
             log::info!(
-                "{} runs have no place in the job any more{}; they are kept, and used again if their points come back",
-                count(unused),
+                "{} {have} no place in the job any more{}; {they} kept, and used again if the points come back",
+                things(unused, "run"),
                 moved(&layout, &plan.layout)
             );
         }
@@ -182,7 +183,11 @@ impl OpenStore {
             let changed = rescore(&batch, folder.path(), &is.score, now).map_err(failed)??;
             batch.commit().map_err(failed)?;
             if was.score != is.score || changed > 0 {
-                log::info!("{} runs have another score: \"{}\"", count(changed), is.score);
+                log::info!(
+                    "the score is \"{}\" now, another one for {}",
+                    is.score,
+                    things(changed, "run")
+                );
             }
         }
         let is_outside = |level: &usize| {

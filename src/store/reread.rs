@@ -189,7 +189,9 @@ impl KeptRuns<'_> {
         }
         let folder = self.results.join(&place);
         if Contents::of(&folder).state != state {
-            return Err(format!("{place}: its files have changed since the run"));
+            return Err(format!(
+                "{place}: names, sizes or times of its files are not those that the run has left"
+            ));
         }
         let run = KeptRun { task, attempt, folder: &folder };
         self.kept.of_run(&run).map_err(|why| format!("{place}: {why}"))

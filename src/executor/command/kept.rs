@@ -69,6 +69,17 @@ impl KeptResults for KeptReader<'_> {
                 })
             })?,
         };
+        for file in files.iter().flatten() {
+            let (name, path) = (&file.name, run.folder.join(&file.name));
+            let inside = path.strip_prefix(run.folder).map_err(|_| {
+                format!("{name} is outside, and whether it has changed since is not known")
+            })?;
+            if let Some(key) = job.workdir.as_ref().and_then(|spec| spec.puts(inside)) {
+                return Err(format!(
+                    "{name} was put there before the run, as {key} in [crunch.workdir] says, and whether the program has written it was not noted"
+                ));
+            }
+        }
         Ok(Box::new(move || {
             let value = reader.read(&files, None).map_err(|why| format!("{NO_RESULT}{why}"))?;
             score(value, &job.score, job.needs_score())
