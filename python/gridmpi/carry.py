@@ -13,7 +13,7 @@ import types
 from collections import ChainMap
 from typing import Any
 
-from .digests import codes, global_names, is_importable
+from .bytecode import codes, global_names, is_importable
 from .errors import Error
 
 
