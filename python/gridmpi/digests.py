@@ -43,15 +43,31 @@ def used_by(function: str, part: str) -> Iterator[None]:
 class Tree:
     """The digest of one value with all that it holds and uses. Objects are numbered in the order in which they are met,
     and met again they stand as their numbers, as in a pickle: so each counts once, and which of them are one object, too.
+    Each writes all about itself before what it holds, so that a list of what is still to come does for recursion.
     """
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
         self._hasher = hashlib.blake2b(digest_size=12)
+        self._held: list[tuple[Any, str]] = []  # by the value at hand, with what to say in errors
         self._met: dict[int, tuple[int, Any]] = {}  # with the objects, so that no other gets their addresses
 
     def digest(self) -> bytes:
+        waiting: list[tuple[Any, str]] = []
+        while self._held or waiting:
+            waiting += reversed(self._held)
+            self._held = []
+            value, uses = waiting.pop()
+            try:
+                self._visit(value)
+            except CannotCompare as why:
+                raise CannotCompare(f"{uses}{why}") from None
+            if uses:
+                self._held = [(held, of_held or uses) for held, of_held in self._held]
         return self._hasher.digest()
+
+    def add(self, value: Any, uses: str = "") -> None:
+        self._held.append((value, uses))
 
     def put(self, *pieces: str | bytes) -> None:
         for piece in pieces:
@@ -59,7 +75,7 @@ class Tree:
             self._hasher.update(len(data).to_bytes(8, "little"))
             self._hasher.update(data)
 
-    def visit(self, value: Any) -> None:
+    def _visit(self, value: Any) -> None:
         kind = type(value)
         if kind in ATOMS:
             self.put(kind.__name__, value if kind is bytes else repr(value))
@@ -80,7 +96,7 @@ class Tree:
     def row(self, what: str, values: Any) -> None:
         self.put(what, str(len(values)))
         for value in values:
-            self.visit(value)
+            self.add(value)
 
     def _new(self, value: Any) -> None:
         kind = type(value)
@@ -141,7 +157,7 @@ class Tree:
         elif isinstance(value, types.CodeType):
             self.code(value)
         else:
-            self.visit(value)
+            self.add(value)
 
     def _cell(self, cell: types.CellType) -> None:
         try:
@@ -150,7 +166,7 @@ class Tree:
             self.put("empty cell")
             return
         self.put("cell")
-        self.visit(held)
+        self.add(held)
 
     def _function(self, function: types.FunctionType) -> None:
         """A function that processes do not import: its code, and what that uses. A global name that is missing counts as
@@ -162,21 +178,17 @@ class Tree:
         for part in global_names(code):
             self.put(part, "is" if part in function.__globals__ else "is not")
             if part in function.__globals__:
-                with used_by(name, part):
-                    self.visit(function.__globals__[part])
+                self.add(function.__globals__[part], f"{name} uses {part}: ")
         for part, cell in zip(code.co_freevars, function.__closure__ or ()):
-            with used_by(name, part):
-                self.visit(cell)
-        with used_by(name, "its defaults"):
-            self.row("defaults", (function.__defaults__, function.__kwdefaults__, dict(vars(function))))
+            self.add(cell, f"{name} uses {part}: ")
+        self.row("defaults", (function.__defaults__, function.__kwdefaults__, dict(vars(function))))
         self._contents.imported_by(function)
 
     def _class(self, value: type) -> None:
-        self.row("class", (value.__qualname__, type(value), value.__bases__))
-        for name, inner in sorted(vars(value).items()):
-            if name not in PASSING and not isinstance(inner, (types.MemberDescriptorType, types.GetSetDescriptorType)):
-                self.put(name)
-                self.visit(inner)
+        passing = (types.MemberDescriptorType, types.GetSetDescriptorType)
+        kept = {name: inner for name, inner in vars(value).items() if name not in PASSING and not isinstance(inner, passing)}
+        about = (value.__qualname__, type(value), value.__bases__)
+        self.row("class", (*about, *sorted(kept), *(kept[name] for name in sorted(kept))))
 
     def _object(self, value: Any) -> None:
         """Anything else, by what pickle would make of it."""
@@ -196,7 +208,7 @@ class Tree:
         self.row("object", (kind, call, tuple(arguments), state))
         self.row("items", list(items) if items is not None else [])
         self.row("pairs", [one for pair in pairs for one in pair] if pairs is not None else [])
-        self.visit(rest[3] if len(rest) > 3 else None)  # what sets the state
+        self.add(rest[3] if len(rest) > 3 else None)  # what sets the state
 
 
 class Contents:
@@ -240,7 +252,7 @@ class Contents:
 
     def alone(self, value: Any) -> bytes:
         """The digest of a value by itself."""
-        return self._once("alone", value, lambda tree: tree.visit(value))
+        return self._once("alone", value, lambda tree: tree.add(value))
 
     def of_array(self, value: Any) -> bytes:
         """The digest of an array or a frame. Parts of it that other values hold, too, count by content as well."""
@@ -256,11 +268,12 @@ class Contents:
         tree = Tree(self)
         try:
             fill(tree)
+            digest = tree.digest()
         finally:
             self._begun.discard(key)
         if type(value) not in ATOMS:
-            self._digests[key] = (tree.digest(), value)
-        return tree.digest()
+            self._digests[key] = (digest, value)
+        return digest
 
     def _text(self, value: Any) -> str:
         if value is None or isinstance(value, (bool, int, float, str)) and type(value) in ATOMS and len(repr(value)) <= SHORT:

@@ -66,6 +66,7 @@ class Modules:
         self.sources: dict[str, str] = {}  # by the digest that stands for them
         self.files: dict[str, str] = {}  # the digest of the content, by path
         self._seen: set[str] = set()
+        self._below: set[str] = set()
 
     def add(self, module: str) -> None:
         """A module, the packages around it, and all that it imports."""
@@ -78,8 +79,10 @@ class Modules:
 
     def add_all_below(self, module: str) -> None:
         """A module, and what is loaded of those within it: they are its attributes."""
-        for name in within(module):
-            self.add(name)
+        if module not in self._below:
+            self._below.add(module)
+            for name in within(module):
+                self.add(name)
 
     def add_imported(self, name: str, names: Iterable[str], level: int, package: str | None) -> None:
         """What an import statement names."""
