@@ -21,7 +21,7 @@ from .errors import Error
 from .modules import Modules, is_own, own_file, python_version
 
 SHORT = 60  # a value up to this length stands for itself, in characters
-ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented))
+ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)])
 PASSING = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl",
            "__annotations_cache__")  # of classes
 WHOLE = "with all that it uses"
@@ -95,15 +95,17 @@ class Tree:
 
     def row(self, what: str, values: Any) -> None:
         self.put(what, str(len(values)))
-        for value in values:
-            self.add(value)
+        if ATOMS.issuperset(map(type, values)):  # no text that stands for one has a zero in it
+            self.put("atoms", "\0".join([f"{type(value).__name__} {value!r}" for value in values]))
+        else:
+            self._held += [(value, "") for value in values]
 
     def _new(self, value: Any) -> None:
         kind = type(value)
         if kind in (list, tuple):
             self.row(kind.__name__, value)
         elif kind in (set, frozenset):
-            self.row(kind.__name__, sorted(value, key=self._contents.alone))
+            self.row(kind.__name__, sorted(value, key=repr if ATOMS.issuperset(map(type, value)) else self._contents.alone))
         elif kind is dict:
             self.row("dict", [one for pair in value.items() for one in pair])
         elif kind is bytearray:

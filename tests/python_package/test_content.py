@@ -82,6 +82,17 @@ def test_modules_count_as_a_whole_and_comments_do_not(desk):
     assert "lib/helpers.py has changed" in desk.script(late).ends().out
 
 
+def test_a_module_within_a_global_package_is_there_and_counts(desk):
+    desk.write("pkg/__init__.py", "")
+    desk.write("pkg/h.py", "def g(x): return x\n")
+    script = "import gridmpi, pkg.h, os.path\ndef fit(x): return pkg.h.g(x) + len(os.path.sep)\n" + RUN
+    assert desk.script(script).ends().out == "5\n"
+    desk.write("pkg/h.py", "# a comment\ndef g(x): return x\n")
+    assert desk.script(script).ends().out == "5\n"
+    desk.write("pkg/h.py", "def g(x): return 2 * x\n")
+    assert "pkg/h.py has changed" in desk.script(script).ends().out
+
+
 def test_modules_that_nobody_sees_beforehand_count_as_files(desk):
     desk.write("plugin.py", "SCALE = 2\n")
     desk.write("seen.py", "ONE = 1\n")

@@ -124,7 +124,7 @@ def test_a_function_counts_with_all_that_it_uses(desk, what, how):
     run = {
         "crunch": 'n.loop("x", [1, 2], reduce="max").run(fit, workers=1).runs["score"][0]',
         "reduce": 'n.loop("x", [1, 2], reduce=lambda runs: fit(1)).run(lambda x: x, workers=1).summary["score"][0]',
-        "final": 'n.loop("x", [1, 2], reduce="max").run(lambda x: x, workers=1, final=lambda s: {"v": fit(1)}).summary["final.v"][0]',
+        "final": 'n.loop("x", [1, 2], reduce="max").run(lambda x: x, workers=1, final=lambda summary: {"v": fit(1)}).summary["final.v"][0]',
     }[how]
     script = "import gridmpi\nn = gridmpi.Nest('a')\n" + source + f"""
 try:
@@ -134,7 +134,7 @@ except gridmpi.Error as error:
 """
     assert was in source
     assert desk.script(script).ends().out == "True\n"
-    said = desk.script(script.replace(was, now)).ends().out
+    said = desk.script(script.replace(was, now, 1)).ends().out
     assert said.startswith("refused:") and "has changed" in said if how == "crunch" else said == "True\n", said
 
 
