@@ -78,7 +78,7 @@ class Tree:
     def _visit(self, value: Any) -> None:
         kind = type(value)
         if kind in ATOMS:
-            self.put(kind.__name__, value if kind is bytes else repr(value))
+            self._atom(value)
         elif kind is tuple and all(type(one) in ATOMS for one in value):
             self.row("plain", value)  # Python may make one object of two
         elif isinstance(value, (types.FunctionType, type)) and is_importable(value):
@@ -92,6 +92,9 @@ class Tree:
         else:
             self._met[id(value)] = (len(self._met), value)
             self._new(value)
+
+    def _atom(self, value: Any) -> None:
+        self.put(type(value).__name__, repr(value))
 
     def row(self, what: str, values: Any) -> None:
         self.put(what, str(len(values)))
@@ -158,8 +161,10 @@ class Tree:
                 self._constant(inner)
         elif isinstance(value, types.CodeType):
             self.code(value)
+        elif type(value) in ATOMS:
+            self._atom(value)
         else:
-            self.add(value)
+            raise CannotCompare(f"its code has a {type(value).__qualname__} as a constant")
 
     def _cell(self, cell: types.CellType) -> None:
         try:

@@ -241,6 +241,13 @@ def test_frames_of_polars_count_by_content():
     assert of(made) == of(made.clone()) == of(polars.concat([made[:1], made[1:]]))
 
 
+def test_constants_count_with_their_places():
+    functions = [lambda: (1, (2,)), lambda: ((1,), 2), lambda: (1, 2), lambda: [1, (2,)], lambda: [(1,), 2]]
+    assert len({of(function) for function in functions}) == len(functions)
+    values = [[1, [2]], [[1], 2], [[1, 2]], [1, 2], ["1", 2], [b"1", 2], (1, 2), {1: 2}, {1, 2}, {"1": 2}]
+    assert len({of(value) for value in values}) == len(values)
+
+
 def test_methods_static_or_not_and_metaclasses_count():
     def static(x): return x
 
