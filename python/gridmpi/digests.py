@@ -40,6 +40,11 @@ def used_by(function: str, part: str) -> Iterator[None]:
         raise CannotCompare(f"{function} uses {part}: {why}") from None
 
 
+def atom(value: Any) -> str:
+    """A text that stands for one of ATOMS. Python refuses to write very long numbers in decimal."""
+    return f"int {value:x}" if type(value) is int else f"{type(value).__name__} {value!r}"
+
+
 class Tree:
     """The digest of one value with all that it holds and uses. Objects are numbered in the order in which they are met,
     and met again they stand as their numbers, as in a pickle: so each counts once, and which of them are one object, too.
@@ -94,12 +99,12 @@ class Tree:
             self._new(value)
 
     def _atom(self, value: Any) -> None:
-        self.put(type(value).__name__, repr(value))
+        self.put(atom(value))
 
     def row(self, what: str, values: Any) -> None:
         self.put(what, str(len(values)))
         if ATOMS.issuperset(map(type, values)):  # no text that stands for one has a zero in it
-            self.put("atoms", "\0".join([f"{type(value).__name__} {value!r}" for value in values]))
+            self.put("atoms", "\0".join(map(atom, values)))
         else:
             self._held += [(value, "") for value in values]
 
@@ -108,7 +113,7 @@ class Tree:
         if kind in (list, tuple):
             self.row(kind.__name__, value)
         elif kind in (set, frozenset):
-            self.row(kind.__name__, sorted(value, key=repr if ATOMS.issuperset(map(type, value)) else self._contents.alone))
+            self.row(kind.__name__, sorted(value, key=atom if ATOMS.issuperset(map(type, value)) else self._contents.alone))
         elif kind is dict:
             self.row("dict", [one for pair in value.items() for one in pair])
         elif kind is bytearray:
@@ -283,9 +288,8 @@ class Contents:
         return digest
 
     def _text(self, value: Any) -> str:
-        if value is None or isinstance(value, (bool, int, float, str)) and type(value) in ATOMS and len(repr(value)) <= SHORT:
-            return repr(value)
-        if type(value) is tuple and all(type(v) in (int, float, str) for v in value) and len(repr(value)) <= SHORT:
+        plain = value if type(value) is tuple else (value,)
+        if all(type(v) in (type(None), bool, int, float, str) for v in plain) and sum(len(atom(v)) for v in plain) <= SHORT:
             return repr(value)
         if isinstance(value, types.ModuleType):
             return f"module {self.module(value)}"

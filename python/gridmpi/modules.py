@@ -93,12 +93,16 @@ class Modules:
         path = own_file(module)
         if path is None:
             return []
-        while not os.path.isfile(path) and os.path.dirname(path) != path:
-            path = os.path.dirname(path)  # the archive that it is in
-        content = Path(path).read_bytes()
-        self.files[os.path.abspath(path)] = digest_of(content)
         is_package = os.path.basename(path).startswith("__init__.")
         part = module.replace(".", "/") + ("/__init__" if is_package else "") + os.path.splitext(path)[1]
+        while not os.path.isfile(path) and os.path.dirname(path) != path:
+            path = os.path.dirname(path)  # the archive that it is in
+        try:
+            content = Path(path).read_bytes()
+        except OSError:
+            self.parts[part] = "cannot be read"
+            return []
+        self.files[os.path.abspath(path)] = digest_of(content)
         try:
             tree = ast.parse(content)
             digest = digest_of(ast.dump(tree).encode("utf-8", "surrogatepass"))

@@ -244,6 +244,7 @@ def test_frames_of_polars_count_by_content():
 def test_constants_count_with_their_places():
     functions = [lambda: (1, (2,)), lambda: ((1,), 2), lambda: (1, 2), lambda: [1, (2,)], lambda: [(1,), 2]]
     assert len({of(function) for function in functions}) == len(functions)
+    assert of(10**5000) != of(10**5000 + 1) and of([10**5000]) and of({10**5000, -1})
     values = [[1, [2]], [[1], 2], [[1, 2]], [1, 2], ["1", 2], [b"1", 2], (1, 2), {1: 2}, {1, 2}, {"1": 2}]
     assert len({of(value) for value in values}) == len(values)
 
