@@ -36,6 +36,11 @@ fn what_a_function_is_made_of_counts() {
 }
 
 #[test]
+fn changes_that_are_hard_to_see_leave_no_number_of_before() {
+    passes("test_stale.py");
+}
+
+#[test]
 fn job_files_go_both_ways() {
     passes("test_toml.py");
 }

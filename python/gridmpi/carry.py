@@ -9,12 +9,13 @@ import importlib
 import io
 import marshal
 import pickle
+import sys
 import types
 from collections import ChainMap
 from collections.abc import Callable
 from typing import Any
 
-from .digests import codes, global_names, is_importable
+from .bytecode import codes, global_names, is_importable
 from .errors import Error
 
 
@@ -58,6 +59,11 @@ class Functions(pickle.Pickler):
             if any(instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for instruction in dis.get_instructions(inner)):
                 raise TakesMore(f"{function.__name__}, which sets a global name")
         used = {name: function.__globals__[name] for name in global_names(code) if name in function.__globals__}
+        names = {name for inner in codes(code) for name in inner.co_names}
+        for module in [one.__name__ for one in used.values() if isinstance(one, types.ModuleType)]:
+            # Modules within it that the code may name are imported, too. No global name has a dot.
+            below = [one for one in list(sys.modules) if one.startswith(f"{module}.")]
+            used.update({one: sys.modules[one] for one in below if names.issuperset(one[len(module) + 1:].split("."))})
         # Functions that call each other meet by the names in these, which are kept: pickle knows them by their addresses.
         name = function.__globals__.get("__name__", "__main__")
         within = self._within.setdefault(id(function), {**used, "__name__": name, "__builtins__": builtins})

@@ -4,86 +4,254 @@ bytes of pickles are.
 
 from __future__ import annotations
 
-import ast
+import contextlib
 import copyreg
-import dis
 import enum
 import functools
 import hashlib
 import importlib.metadata
-import inspect
-import linecache
 import sys
-import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .arrays import is_array, is_of, pieces_of
+from .bytecode import global_names, imports, is_importable, source_of
 from .errors import Error
 from .modules import Modules, is_own, own_file, python_version
 
 SHORT = 60  # a value up to this length stands for itself, in characters
+ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)])
+PASSING = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl",
+           "__annotations_cache__")  # of classes
+WHOLE = "with all that it uses"
 
 
 class CannotCompare(Exception):
     """A value of which nobody can say whether it is the same in a later session."""
 
 
-def is_importable(value: Any) -> bool:
-    """Whether a function or class is found again by its module and name, in a process that imports it."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "<")
-    if not isinstance(module, str) or module == "__main__" or "<" in name:
-        return False
-    found: Any = sys.modules.get(module)
-    if getattr(found, "__file__", None) is None and module not in sys.builtin_module_names:
-        return False
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found is value
+@contextlib.contextmanager
+def used_by(function: str, part: str) -> Iterator[None]:
+    """Says in errors what uses a value."""
+    try:
+        yield
+    except CannotCompare as why:
+        raise CannotCompare(f"{function} uses {part}: {why}") from None
 
 
-def codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """A code and those within it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from codes(constant)
+def atom(value: Any) -> str:
+    """A text that stands for one of ATOMS. Python refuses to write very long numbers in decimal."""
+    return f"int {value:x}" if type(value) is int else f"{type(value).__name__} {value!r}"
 
 
-def global_names(code: types.CodeType) -> list[str]:
-    """The global names that a code reads, and those of the codes within it."""
-    wanted = ("LOAD_GLOBAL", "LOAD_NAME")
-    return sorted({instruction.argval for inner in codes(code) for instruction in dis.get_instructions(inner)
-                   if instruction.opname in wanted and isinstance(instruction.argval, str)})
+class Tree:
+    """The digest of one value with all that it holds and uses. Objects are numbered in the order in which they are met,
+    and met again they stand as their numbers, as in a pickle: so each counts once, and which of them are one object, too.
+    Each writes all about itself before what it holds, so that a list of what is still to come does for recursion.
+    """
 
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._hasher = hashlib.blake2b(digest_size=12)
+        self._held: list[tuple[Any, str]] = []  # by the value at hand, with what to say in errors
+        self._met: dict[int, tuple[int, Any]] = {}  # with the objects, so that no other gets their addresses
 
-def imported_names(code: types.CodeType) -> list[str]:
-    """The modules that a code imports."""
-    return sorted({instruction.argval for inner in codes(code) for instruction in dis.get_instructions(inner)
-                   if instruction.opname == "IMPORT_NAME" and instruction.argval})
+    def digest(self) -> bytes:
+        waiting: list[tuple[Any, str]] = []
+        while self._held or waiting:
+            waiting += reversed(self._held)
+            self._held = []
+            value, uses = waiting.pop()
+            try:
+                self._visit(value)
+            except CannotCompare as why:
+                raise CannotCompare(f"{uses}{why}") from None
+            if uses:
+                self._held = [(held, of_held or uses) for held, of_held in self._held]
+        return self._hasher.digest()
+
+    def add(self, value: Any, uses: str = "") -> None:
+        self._held.append((value, uses))
+
+    def put(self, *pieces: str | bytes) -> None:
+        for piece in pieces:
+            data = piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece
+            self._hasher.update(len(data).to_bytes(8, "little"))
+            self._hasher.update(data)
+
+    def _visit(self, value: Any) -> None:
+        kind = type(value)
+        if kind in ATOMS:
+            self._atom(value)
+        elif kind is tuple and all(type(one) in ATOMS for one in value):
+            self.row("plain", value)  # Python may make one object of two
+        elif isinstance(value, (types.FunctionType, type)) and is_importable(value):
+            self.put("named", self._contents.reference(value))
+        elif isinstance(value, types.ModuleType):
+            self.put("module", self._contents.module(value))
+        elif is_of(value, "numpy", "generic"):
+            self.put("number", self._contents.of_array(value))
+        elif id(value) in self._met:
+            self.put("again", str(self._met[id(value)][0]))
+        else:
+            self._met[id(value)] = (len(self._met), value)
+            self._new(value)
+
+    def _atom(self, value: Any) -> None:
+        self.put(atom(value))
+
+    def row(self, what: str, values: Any) -> None:
+        self.put(what, str(len(values)))
+        if ATOMS.issuperset(map(type, values)):  # no text that stands for one has a zero in it
+            self.put("atoms", "\0".join(map(atom, values)))
+        else:
+            self._held += [(value, "") for value in values]
+
+    def _new(self, value: Any) -> None:
+        kind = type(value)
+        if kind in (list, tuple):
+            self.row(kind.__name__, value)
+        elif kind in (set, frozenset):
+            self.row(kind.__name__, sorted(value, key=atom if ATOMS.issuperset(map(type, value)) else self._contents.alone))
+        elif kind is dict:
+            self.row("dict", [one for pair in value.items() for one in pair])
+        elif kind is bytearray:
+            self.put("bytearray", bytes(value))
+        elif kind is types.CodeType:
+            self.code(value)
+        elif kind is types.CellType:
+            self._cell(value)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, type):
+            self._class(value)
+        elif isinstance(value, types.MethodType):
+            self.row("method", (value.__self__, value.__func__))
+        elif isinstance(value, types.BuiltinFunctionType):
+            owner = None if isinstance(value.__self__, types.ModuleType) else value.__self__
+            self.row("builtin", (value.__name__, value.__module__, owner))
+            self._contents.modules.add(value.__module__ or "")
+        elif isinstance(value, types.MappingProxyType):
+            self.row("mapping", (dict(value),))
+        elif isinstance(value, functools._lru_cache_wrapper):
+            self.row("cached", (value.cache_parameters(), value.__wrapped__))
+        elif isinstance(value, property):
+            self.row("property", (value.fget, value.fset, value.fdel))
+        elif isinstance(value, functools.cached_property):
+            self.row("cached_property", (value.attrname, value.func))
+        elif isinstance(value, (staticmethod, classmethod)):
+            self.row(kind.__name__, (value.__func__,))
+        elif isinstance(value, enum.Enum):
+            self.row("member", (kind, value.name, value.value))
+        elif is_array(value):
+            self.put("array", self._contents.of_array(value))
+        else:
+            self._object(value)
+
+    def code(self, code: types.CodeType) -> None:
+        """A code without comments and places."""
+        self._contents.has_code = True
+        about = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_names,
+                 code.co_varnames, code.co_freevars, code.co_cellvars)
+        self.put("code", repr(about), code.co_code, getattr(code, "co_exceptiontable", b""), str(len(code.co_consts)))
+        for constant in code.co_consts:
+            self._constant(constant)
+
+    def _constant(self, value: Any) -> None:
+        """A constant of a code: which of them are one object differs between a source and its compiled file."""
+        if isinstance(value, (tuple, frozenset)):
+            self.put(type(value).__name__, str(len(value)))
+            for inner in value if isinstance(value, tuple) else sorted(value, key=self._contents.alone):
+                self._constant(inner)
+        elif isinstance(value, types.CodeType):
+            self.code(value)
+        elif type(value) in ATOMS:
+            self._atom(value)
+        else:
+            raise CannotCompare(f"its code has a {type(value).__qualname__} as a constant")
+
+    def _cell(self, cell: types.CellType) -> None:
+        try:
+            held = cell.cell_contents
+        except ValueError:  # not set yet
+            self.put("empty cell")
+            return
+        self.put("cell")
+        self.add(held)
+
+    def _function(self, function: types.FunctionType) -> None:
+        """A function that processes do not import: its code, and what that uses. A global name that is missing counts as
+        missing: it may come, or shadow one of Python's own.
+        """
+        name, code = function.__name__, function.__code__
+        self.put("function")
+        self.code(code)
+        for part in global_names(code):
+            self.put(part, "is" if part in function.__globals__ else "is not")
+            if part in function.__globals__:
+                self.add(function.__globals__[part], f"{name} uses {part}: ")
+        for part, cell in zip(code.co_freevars, function.__closure__ or ()):
+            self.add(cell, f"{name} uses {part}: ")
+        self.row("defaults", (function.__defaults__, function.__kwdefaults__, dict(vars(function))))
+        self._contents.imported_by(function)
+
+    def _class(self, value: type) -> None:
+        passing = (types.MemberDescriptorType, types.GetSetDescriptorType)
+        kept = {name: inner for name, inner in vars(value).items() if name not in PASSING and not isinstance(inner, passing)}
+        about = (value.__qualname__, type(value), value.__bases__)
+        self.row("class", (*about, *sorted(kept), *(kept[name] for name in sorted(kept))))
+
+    def _object(self, value: Any) -> None:
+        """Anything else, by what pickle would make of it."""
+        kind = type(value)
+        try:
+            reducer = copyreg.dispatch_table.get(kind)
+            reduced = reducer(value) if reducer else value.__reduce_ex__(4)
+        except RecursionError:
+            raise
+        except Exception as error:
+            raise CannotCompare(f"a {kind.__module__}.{kind.__qualname__} has no content that can be compared ({error})") from None
+        if isinstance(reduced, str):
+            self.put("by name", self._contents.by_name(value, reduced))
+            return
+        call, arguments, *rest = reduced
+        state, items, pairs = [*rest[:3], None, None, None][:3]
+        self.row("object", (kind, call, tuple(arguments), state))
+        self.row("items", list(items) if items is not None else [])
+        self.row("pairs", [one for pair in pairs for one in pair] if pairs is not None else [])
+        self.add(rest[3] if len(rest) > 3 else None)  # what sets the state
 
 
 class Contents:
-    """The parts that functions and values are made of: texts by name, equal if and only if the content is."""
+    """The parts that functions and values are made of: texts by name, equal if and only if the content is. One part has a
+    function with all that it uses; those of what it uses are there to name what has changed.
+    """
 
     def __init__(self) -> None:
         self.modules = Modules()
         self.parts: dict[str, str] = {}
-        self._done: dict[int, tuple[bytes, Any]] = {}  # with the values, so that no other gets their addresses
-        self._at: dict[int, int] = {}
-        self._functions: dict[int, tuple[bytes, Any]] = {}
+        self._digests: dict[tuple[str, int], tuple[bytes, Any]] = {}  # with the values, as above
+        self._begun: set[tuple[str, int]] = set()
+        self.has_code = False
+        self._functions: dict[int, tuple[str, Any]] = {}
 
     def add(self, part: str, value: Any) -> None:
         """Adds a function or a value, with all that it uses, under this name."""
         try:
-            self.parts[part] = self._text(value)
+            whole = f"{type(value).__name__} {self.alone(value).hex()}"
+            self.parts[part] = text = self._text(value)
+            if text != whole and text.startswith("code "):
+                self.parts[f"{part}, {WHOLE},"] = whole
+            elif isinstance(value, types.MethodType):
+                self._add_used(value.__func__.__name__, part, value.__func__)
         except RecursionError:
             raise CannotCompare("it has too many levels") from None
 
     def all(self) -> dict[str, str]:
         """All parts, sorted; with Python's version, where code counts."""
         found = {**self.modules.parts, **self.parts}
-        if any(text.startswith("code ") for text in found.values()):
+        if self.has_code or self.modules.parts:
             found["Python"] = python_version()
         return dict(sorted(found.items()))
 
@@ -94,188 +262,56 @@ class Contents:
             hasher.update(f"{len(part)} {part} {len(text)} {text}".encode("utf-8", "surrogatepass"))
         return hasher.hexdigest()
 
-    def _text(self, value: Any) -> str:
-        if value is None or isinstance(value, (bool, int, float, str)) and len(repr(value)) <= SHORT:
-            return repr(value)
-        if isinstance(value, tuple) and len(repr(value)) <= SHORT and all(type(v) in (int, float, str) for v in value):
-            return repr(value)
-        if isinstance(value, types.FunctionType) and not is_importable(value):
-            return f"code {self._function(value).hex()}"
-        if isinstance(value, types.ModuleType):
-            return f"module {self._module(value)}"
-        if isinstance(value, (types.FunctionType, type)) and is_importable(value):
-            return f"{value.__module__}.{self._reference(value)}"
-        return f"{type(value).__name__} {self.of(value).hex()}"
+    def alone(self, value: Any) -> bytes:
+        """The digest of a value by itself."""
+        return self._once("alone", value, lambda tree: tree.add(value))
 
-    def of(self, value: Any) -> bytes:
-        """The digest of a value."""
-        key = id(value)
-        if key in self._done:
-            return self._done[key][0]
-        if key in self._at:
-            return f"within {len(self._at) - self._at[key]}".encode()
-        self._at[key] = len(self._at)
+    def of_array(self, value: Any) -> bytes:
+        """The digest of an array or a frame. Parts of it that other values hold, too, count by content as well."""
+        return self._once("array", value, lambda tree: tree.row("array", (type(value), *pieces_of(value))))
+
+    def _once(self, kind: str, value: Any, fill: Callable[[Tree], None]) -> bytes:
+        key = (kind, id(value))
+        if key in self._digests:
+            return self._digests[key][0]
+        if key in self._begun:
+            raise CannotCompare(f"a {type(value).__qualname__} holds itself, in a set or an array")
+        self._begun.add(key)
+        tree = Tree(self)
         try:
-            hasher = hashlib.blake2b(digest_size=12)
-            for piece in self._pieces(value):
-                hasher.update(len(piece).to_bytes(8, "little"))
-                hasher.update(piece)
-            found = hasher.digest()
+            fill(tree)
+            digest = tree.digest()
         finally:
-            del self._at[key]
-        if not self._at:  # within a value that holds itself, digests depend on where it was entered
-            self._done[key] = (found, value)
-        return found
+            self._begun.discard(key)
+        if type(value) not in ATOMS:
+            self._digests[key] = (digest, value)
+        return digest
 
-    def _pieces(self, value: Any) -> Iterator[bytes | memoryview]:
-        kind = type(value)
-        if value is None or kind in (bool, int, float, complex, str, bytes, bytearray, range, type(...)):
-            yield kind.__name__.encode()
-            yield bytes(value) if isinstance(value, (bytes, bytearray)) else repr(value).encode("utf-8", "backslashreplace")
-        elif kind in (list, tuple):
-            yield kind.__name__.encode()
-            yield from map(self.of, value)
-        elif kind in (set, frozenset):
-            yield kind.__name__.encode()
-            yield from sorted(map(self.of, value))
-        elif kind is dict:
-            yield b"dict"
-            for name, inner in value.items():
-                yield self.of(name)
-                yield self.of(inner)
-        elif isinstance(value, types.ModuleType):
-            yield b"module"
-            yield self._module(value).encode()
-        elif isinstance(value, types.FunctionType):
-            yield b"function"
-            yield self._reference(value).encode() if is_importable(value) else self._function(value)
-        elif isinstance(value, type):
-            yield b"class"
-            yield from self._class(value)
-        elif isinstance(value, (types.BuiltinFunctionType, types.MethodType)):
-            owner = getattr(value, "__self__", None)
-            yield f"{kind.__name__} {value.__name__} {getattr(value, '__module__', None)}".encode()
-            if owner is not None and not isinstance(owner, types.ModuleType):
-                yield self.of(owner)
-                yield self.of(value.__func__) if isinstance(value, types.MethodType) else b""
-        elif isinstance(value, types.MappingProxyType):
-            yield b"mapping"
-            yield self.of(dict(value))
-        elif isinstance(value, functools._lru_cache_wrapper):
-            yield b"cached"
-            yield self.of(value.cache_parameters())
-            yield self.of(value.__wrapped__)
-        elif isinstance(value, enum.Enum):
-            yield from (self.of(kind), value.name.encode())
-        elif kind.__module__ == "numpy" and hasattr(value, "dtype") and hasattr(value, "tobytes"):
-            yield from self._array(value)
-        elif kind.__module__.startswith("pandas.") and hasattr(value, "_mgr"):
-            yield from self._frame(value)
-        else:
-            yield from self._object(value)
+    def _text(self, value: Any) -> str:
+        plain = value if type(value) is tuple else (value,)
+        if all(type(v) in (type(None), bool, int, float, str) for v in plain) and sum(len(atom(v)) for v in plain) <= SHORT:
+            return repr(value)
+        if isinstance(value, types.ModuleType):
+            return f"module {self.module(value)}"
+        if isinstance(value, (types.FunctionType, type)) and is_importable(value):
+            return self.reference(value)
+        if isinstance(value, types.FunctionType):
+            return f"code {self._function(value)}"
+        return f"{type(value).__name__} {self.alone(value).hex()}"
 
-    def _array(self, value: Any) -> Iterator[bytes | memoryview]:
-        yield f"array {value.dtype.str} {value.dtype.descr if value.dtype.names else ''} {value.shape}".encode()
-        if value.dtype.hasobject:
-            yield self.of(value.tolist())
-            return
-        try:
-            yield memoryview(value).cast("B")  # a large one is not copied
-        except (TypeError, ValueError, BufferError):  # in another order, empty, or dates
-            yield value.tobytes()
-
-    def _frame(self, value: Any) -> Iterator[bytes]:
-        """A frame or a series of pandas: its blocks may be divided in several ways."""
-        yield type(value).__name__.encode()
-        yield self.of(value.index.to_list())
-        columns = [value] if value.ndim == 1 else [value.iloc[:, at] for at in range(value.shape[1])]
-        for column in columns:
-            yield f"{column.name!r} {column.dtype}".encode("utf-8", "backslashreplace")
-            array = column.to_numpy()
-            yield self.of(array)
-
-    def _object(self, value: Any) -> Iterator[bytes]:
-        """Anything else, by what pickle would make of it."""
-        kind = type(value)
-        try:
-            reducer = copyreg.dispatch_table.get(kind)
-            reduced = reducer(value) if reducer else value.__reduce_ex__(4)
-        except Exception as error:
-            raise CannotCompare(f"a {kind.__module__}.{kind.__qualname__} has no content that can be compared ({error})") from None
-        if isinstance(reduced, str):
-            yield self._by_name(value, reduced)
-            return
-        yield self.of(kind)
-        call, arguments, *rest = reduced
-        yield self.of(call)
-        yield self.of(tuple(arguments))
-        state, items, pairs = [*rest[:3], None, None, None][:3]
-        yield self.of(state)
-        yield self.of(list(items) if items is not None else None)
-        yield self.of(list(pairs) if pairs is not None else None)
-
-    def _by_name(self, value: Any, name: str) -> bytes:
-        """Something that is found again by its name alone."""
-        module = getattr(value, "__module__", None) or type(value).__module__
-        file = getattr(sys.modules.get(module), "__file__", None)
-        if module == "__main__" or is_own(file) and getattr(sys.modules[module], name, None) is not value:
-            raise CannotCompare(f"{name}, a {type(value).__qualname__}, is known by its name alone")
-        if is_own(file):
-            self.modules.name(module, name.partition(".")[0])
-        return f"{module} {name}".encode()
-
-    def _module(self, module: types.ModuleType) -> str:
-        if own_file(module.__name__):
-            self.modules.whole(module.__name__)
-        return module.__name__
-
-    def _reference(self, value: Any) -> str:
-        """The name of a function or class that processes import; what its source names counts, if it is the user's."""
-        top = value.__qualname__.partition(".")[0]
-        if is_own(getattr(sys.modules.get(value.__module__), "__file__", None)):
-            self.modules.name(value.__module__, top)
-        return str(value.__qualname__)
-
-    def _class(self, value: type) -> Iterator[bytes]:
-        if is_importable(value):
-            yield f"{value.__module__} {self._reference(value)}".encode()
-            return
-        yield value.__qualname__.encode()
-        yield from map(self.of, value.__bases__)
-        passing = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__",
-                   "_abc_impl")
-        for name, inner in sorted(vars(value).items()):
-            if name in passing or isinstance(inner, (types.MemberDescriptorType, types.GetSetDescriptorType)):
-                continue
-            yield name.encode()
-            if isinstance(inner, property):
-                yield self.of((inner.fget, inner.fset, inner.fdel))
-            elif isinstance(inner, functools.cached_property):
-                yield self.of(inner.func)
-            else:
-                yield self.of(inner.__func__ if isinstance(inner, (staticmethod, classmethod)) else inner)
-
-    def _function(self, function: types.FunctionType) -> bytes:
-        """The code of a function that processes do not import; what it uses is added as parts."""
+    def _function(self, function: types.FunctionType) -> str:
+        """The digest of the code of a function; what it uses is added as parts."""
         key = id(function)
-        if key in self._functions:
-            return self._functions[key][0]
-        code = function.__code__
-        found = hashlib.blake2b(b"".join(self._code(code)), digest_size=12).digest()
-        self._functions[key] = (found, function)
-        self.modules.sources[found.hex()] = source_of(function)
-        name = function.__name__
-        for part, inner in self._used(function):
-            try:
-                self._add_used(part, name, inner)
-            except CannotCompare as why:
-                raise CannotCompare(f"{name} uses {part}: {why}") from None
-        for module in imported_names(code):
-            if own_file(module):
-                self.modules.whole(module)
-            else:
-                self._package(module.partition(".")[0])
-        return found
+        if key not in self._functions:
+            tree = Tree(self)
+            tree.code(function.__code__)
+            digest = tree.digest().hex()
+            self._functions[key] = (digest, function)
+            self.modules.sources[digest] = source_of(function)
+            for part, inner in used(function):
+                with used_by(function.__name__, part):
+                    self._add_used(part, function.__name__, inner)
+        return self._functions[key][0]
 
     def _add_used(self, part: str, function: str, value: Any) -> None:
         text = self._text(value)
@@ -286,55 +322,50 @@ class Contents:
                 part += "'"
         self.parts[part] = text
 
-    def _used(self, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-        for name in global_names(function.__code__):
-            if name in function.__globals__:
-                yield name, function.__globals__[name]
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            try:
-                yield name, cell.cell_contents
-            except ValueError:  # not set yet
-                continue
-        defaults: Mapping[str, Any] = function.__kwdefaults__ or {}
-        names = function.__code__.co_varnames[: function.__code__.co_argcount]
-        by_place = function.__defaults__ or ()
-        for name, value in [*zip(names[len(names) - len(by_place):], by_place), *defaults.items()]:
-            yield f"default of {name} in {function.__name__}", value
-        for name, value in vars(function).items():
-            yield f"{function.__name__}.{name}", value
+    def by_name(self, value: Any, name: str) -> str:
+        """Something that is found again by its name alone."""
+        module = getattr(value, "__module__", None) or type(value).__module__
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if module == "__main__" or is_own(file) and getattr(sys.modules[module], name, None) is not value:
+            raise CannotCompare(f"{name}, a {type(value).__qualname__}, is known by its name alone")
+        self.modules.add(module)
+        return f"{module} {name}"
 
-    def _code(self, code: types.CodeType) -> Iterator[bytes]:
-        """A code without comments and places."""
-        about = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_names,
-                 code.co_varnames, code.co_freevars, code.co_cellvars)
-        yield repr(about).encode()
-        yield code.co_code
-        yield getattr(code, "co_exceptiontable", b"")
-        for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                yield hashlib.blake2b(b"".join(self._code(constant)), digest_size=12).digest()
-            else:
-                yield self.of(constant)
+    def module(self, module: types.ModuleType) -> str:
+        """The name of a module, whose content counts, if it is the user's."""
+        self.modules.add_all_below(module.__name__)
+        return module.__name__
 
-    def _package(self, name: str) -> None:
-        """A package that only a call imports."""
-        try:
-            self.parts[f"package {name}"] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass  # the standard library's, or not there yet
+    def reference(self, value: Any) -> str:
+        """The name of a function or class that processes import; its module counts, if it is the user's."""
+        self.modules.add(value.__module__)
+        return f"{value.__module__}.{value.__qualname__}"
+
+    def imported_by(self, function: types.FunctionType) -> None:
+        """The modules that a function imports when it is called."""
+        for name, names, level in imports(function.__code__):
+            self.modules.add_imported(name, names, level, function.__globals__.get("__package__"))
+            top = name.partition(".")[0]
+            if not level and not own_file(top):
+                with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # the standard library's, say
+                    self.parts[f"package {top}"] = importlib.metadata.version(top)
 
 
-def source_of(function: types.FunctionType) -> str:
-    """The source of a function for people, without comments where it can be read; empty if nobody has it."""
-    try:
-        linecache.checkcache(function.__code__.co_filename)
-        lines = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError, IndexError, SyntaxError):
-        return ""
-    try:
-        return ast.unparse(ast.parse(lines))
-    except (SyntaxError, ValueError):
-        return lines.strip()  # a lambda in the middle of a statement
+def used(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """The values that a function uses, with what they are called."""
+    for name in global_names(function.__code__):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        with contextlib.suppress(ValueError):  # not set yet
+            yield name, cell.cell_contents
+    defaults: Mapping[str, Any] = function.__kwdefaults__ or {}
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    by_place = function.__defaults__ or ()
+    for name, value in [*zip(names[len(names) - len(by_place):], by_place), *defaults.items()]:
+        yield f"default of {name} in {function.__name__}", value
+    for name, value in vars(function).items():
+        yield f"{name} of the function {function.__name__}", value
 
 
 OF_CRUNCH = 'say what it is yourself, with version="1", and change that when results change'

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .bytecode import codes, is_importable
 from .carry import pickled
-from .digests import Contents, codes, is_importable
+from .digests import Contents
 from .modules import is_own
 
 FOLDER = "python"  # in the results folder

@@ -122,7 +122,8 @@ class JobFile:
         self.nest, self.folder = nest, base(nest)
         self.place = Path(os.path.abspath(results)) / functions.FOLDER
         self.objects = {one.name: one.keys["objects"] for one in nest._loops if "objects" in one.keys}
-        self.versions = {one.name: object_versions(one) for one in nest._loops if "objects" in one.keys}
+        self.files_of_objects: dict[str, str] = {}
+        self.versions = {one.name: object_versions(one, self.files_of_objects) for one in nest._loops if "objects" in one.keys}
         self.carried: list[tuple[Carried, Contents | None, str | None]] = []
 
     def named(self, carried: Carried, function: str) -> str:
@@ -158,6 +159,7 @@ class JobFile:
         if "version" not in keys:
             contents = contents_of(carried.functions)
             keys["version"] = contents.all()
+            contents.modules.files.update(self.files_of_objects)  # these count by the versions of the points
             seen = [self.pattern(path) for path in contents.modules.files]
             if seen:
                 keys["ignore"] = [*keys.get("ignore", ()), *seen]
@@ -220,13 +222,15 @@ class JobFile:
         return self.place / FILE
 
 
-def object_versions(loop: Loop) -> dict[str, str]:
-    """The content of the objects of a loop, but for those of which the user says it."""
+def object_versions(loop: Loop, files: dict[str, str]) -> dict[str, str]:
+    """The content of the objects of a loop, but for those of which the user says it; adds the files of their modules."""
     said = loop.keys.get("version", {})
 
     def version(name: str, one: Any) -> str:
         way_out = f'say what it is yourself, with version={{"{name}": "1"}} in the loop, and change that when it changes'
-        return contents_of({f"'{name}' of loop '{loop.name}'": one}, way_out).digest()
+        contents = contents_of({f"'{name}' of loop '{loop.name}'": one}, way_out)
+        files.update(contents.modules.files)
+        return contents.digest()
 
     return {name: str(said[name]) if name in said else version(name, one) for name, one in loop.keys["objects"].items()}
 

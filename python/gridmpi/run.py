@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from . import functions
 from ._program import program
+from .digests import WHOLE
 from .errors import Error, Interrupted, RunsFailed
 from .process import Log, message_of, refuse_ranks, starter, warn
 from .progress import PERIOD, Bar, Progress, of_folder
@@ -171,7 +172,7 @@ class Run:
         if self._code == INTERRUPTED:
             raise Interrupted(message or "it was ended before it was complete; the same call goes on with the rest")
         tail = "\n".join(self._log.lines[-20:])
-        message = message or f"gridmpi has ended with {self._code}\n{tail}"
+        message = named(message) or f"gridmpi has ended with {self._code}\n{tail}"
         raise Error(message + differences(self._folder, message))
 
     def __repr__(self) -> str:
@@ -192,6 +193,12 @@ def failed(results: Results, log: Log) -> RunsFailed:
         text += "".join(f"\n\n{error}" for error in dict.fromkeys(errors))
     text += '\n\nAll else is kept: errors="keep" returns it, and the next call makes only these again.'
     return RunsFailed(text, results, failures)
+
+
+def named(message: str) -> str:
+    """A message without the change of a function as a whole, if it names what of it has changed."""
+    change = rf"\w+, {WHOLE}, has changed from `[^`]*` to `[^`]*`"
+    return re.sub(rf"{change}(?:, and |, )|(?:, and|,) {change}", "", message)
 
 
 def differences(folder: Path, message: str) -> str:

@@ -65,21 +65,32 @@ def test_what_has_changed_is_named(desk, was, now, named):
     assert run(desk, SOURCE) == "17"
 
 
-def test_modules_count_by_what_is_used_of_them(desk):
-    helpers = "import math\nSCALE = 2\nUNUSED = 1\n\ndef scaled(x):\n    return x * SCALE\n\ndef other():\n    return UNUSED\n"
+def test_modules_count_as_a_whole_and_comments_do_not(desk):
+    helpers = "import math\nSCALE = 2\n\ndef scaled(x):\n    return x * SCALE\n"
     desk.write("lib/helpers.py", helpers)
     desk.write("fits.py", "from lib.helpers import scaled\n\ndef fit(x):\n    open('calls', 'a').write('x\\n')\n    return scaled(x)\n")
     script = "import gridmpi\nfrom fits import fit\n" + RUN
     assert desk.script(script).ends().out == "6\n" and desk.calls() == 2
-    desk.write("lib/helpers.py", "# a comment\n" + helpers.replace("UNUSED = 1", "UNUSED = 2"))
+    desk.write("lib/helpers.py", "# a comment\n" + helpers.replace("SCALE = 2", "SCALE  =  2"))
     assert desk.script(script).ends().out == "6\n" and desk.calls() == 0
     desk.write("lib/helpers.py", helpers.replace("SCALE = 2", "SCALE = 5"))
     said = desk.script(script).ends().out
-    assert "lib.helpers.SCALE has changed from `SCALE = 2` to `SCALE = 5`" in said, said
+    assert "lib/helpers.py has changed" in said and "-SCALE = 2" in said and "+SCALE = 5" in said, said
     late = "import gridmpi\ndef fit(x):\n    import lib.helpers\n    return lib.helpers.scaled(x)\n" + RUN.replace('"job"', '"late"')
     assert desk.script(late).ends().out == "15\n"
     desk.write("lib/helpers.py", helpers)
-    assert "lib.helpers.SCALE has changed" in desk.script(late).ends().out
+    assert "lib/helpers.py has changed" in desk.script(late).ends().out
+
+
+def test_a_module_within_a_global_package_is_there_and_counts(desk):
+    desk.write("pkg/__init__.py", "")
+    desk.write("pkg/h.py", "def g(x): return x\n")
+    script = "import gridmpi, pkg.h, os.path\ndef fit(x): return pkg.h.g(x) + len(os.path.sep)\n" + RUN
+    assert desk.script(script).ends().out == "5\n"
+    desk.write("pkg/h.py", "# a comment\ndef g(x): return x\n")
+    assert desk.script(script).ends().out == "5\n"
+    desk.write("pkg/h.py", "def g(x): return 2 * x\n")
+    assert "pkg/h.py has changed" in desk.script(script).ends().out
 
 
 def test_modules_that_nobody_sees_beforehand_count_as_files(desk):
