@@ -133,7 +133,7 @@ def digest_of(tasks: Sequence[Task]) -> str:
         for what, value in (pair for one in given for pair in one):
             if id(value) not in known:  # what fits share is read once
                 known.add(id(value))
-                contents.of(value)
+                contents.alone(value)
         what = "the search"
         contents.add(what, given)
         contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
