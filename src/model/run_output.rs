@@ -115,7 +115,11 @@ impl RunOutput {
         let room = LOG_BEGINNING - kept.beginning.len();
         let (beginning, end) = bytes.split_at(bytes.len().min(room));
         kept.beginning.extend_from_slice(beginning);
-        kept.end.extend_from_slice(&end[end.len().saturating_sub(LOG_END)..]);
+        let last = &end[end.len().saturating_sub(LOG_END)..];
+        if last.len() < end.len() {
+            kept.end.clear(); // what is kept of the end has no gap
+        }
+        kept.end.extend_from_slice(last);
         let surplus = kept.end.len().saturating_sub(LOG_END);
         if surplus > LOG_END {
             kept.end.drain(..surplus);
@@ -137,8 +141,12 @@ impl RunOutput {
         let after = all;
         self.push(&after.beginning);
         let skipped = after.printed - (after.beginning.len() + after.end.len()) as u64;
+        if skipped > 0 {
+            let mut kept = self.0.lock();
+            kept.printed += skipped;
+            kept.end.clear();
+        }
         self.push(&after.end);
-        self.0.lock().printed += skipped;
     }
 
     /// At most so many bytes of what is kept from there on, and where they begin: later, if what was printed there is
@@ -229,5 +237,11 @@ mod tests {
         let all = [one, two].concat();
         assert_eq!(output.printed(), 600_000);
         assert!(all.starts_with(&beginning) && all.ends_with(&end));
+        // Also with a gap in what comes later.
+        let (output, later) = printed(&[300_000, 2 << 20]);
+        output.prepend(&printed(&[10]).0);
+        let all = [printed(&[10]).1, later].concat();
+        let (from, bytes) = output.since(400_000, 1 << 20);
+        assert!(from as usize + bytes.len() == all.len() && bytes == all[from as usize..]);
     }
 }
