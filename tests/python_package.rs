@@ -76,6 +76,11 @@ fn scikit_learns_searches_are_equal_and_kept() {
 }
 
 #[test]
+fn a_search_over_data_sets_and_models_is_one_job_and_equal() {
+    passes("test_sklearn_search.py");
+}
+
+#[test]
 fn scikit_learns_own_tests_of_its_searches_pass() {
     passes("test_sklearn_own.py");
 }

@@ -125,6 +125,7 @@ class JobFile:
         self.files_of_objects: dict[str, str] = {}
         self.versions = {one.name: object_versions(one, self.files_of_objects) for one in nest._loops if "objects" in one.keys}
         self.carried: list[tuple[Carried, Contents | None, str | None]] = []
+        self.beside: Mapping[str, str] = nest._crunch.get("beside", {})  # texts for children, by the names of their files
 
     def named(self, carried: Carried, function: str) -> str:
         """How the job file names a carried function."""
@@ -139,6 +140,7 @@ class JobFile:
         """The table [crunch]."""
         keys = dict(self.nest._crunch)
         by_place, of_file = keys.pop("by_place", None), keys.pop("of_file", False)
+        keys.pop("beside", None)
         if "python" in keys and not of_file:
             keys.setdefault("interpreter", sys.executable or "python3")
         given = {name: keys[key] for name, key in (("crunch", "python"), ("load", "load")) if callable(keys.get(key))}
@@ -218,6 +220,8 @@ class JobFile:
                 old.unlink(missing_ok=True)
         if self.carried:
             functions.write(self.place / "context.json", functions.context())
+        for name, beside in self.beside.items():
+            functions.write(self.place / name, beside.encode())
         functions.write(self.place / FILE, text.encode())
         return self.place / FILE
 

@@ -12,21 +12,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .found import Best, SearchResult
+    from .many import search
     from .searches import GridSearchCV, RandomizedSearchCV
 
-__all__ = ["GridSearchCV", "RandomizedSearchCV"]
+PLACES = {"GridSearchCV": "searches", "RandomizedSearchCV": "searches", "search": "many", "SearchResult": "found", "Best": "found"}
+__all__ = ["Best", "GridSearchCV", "RandomizedSearchCV", "SearchResult", "search"]
 
 
 def __getattr__(name: str) -> Any:
-    """The classes, with scikit-learn, when they are asked for: a process that only looks at a run imports neither."""
+    """Each of them, with scikit-learn, when they are asked for: a process that only looks at a run imports neither."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        searches = importlib.import_module(".searches", __name__)
+        module = importlib.import_module(f".{PLACES[name]}", __name__)
     except ModuleNotFoundError as error:
         if error.name != "sklearn":
             raise
         raise ModuleNotFoundError(f"{__name__} takes scikit-learn: pip install scikit-learn", name="sklearn") from None
-    for one in __all__:
-        globals()[one] = getattr(searches, one)
+    globals()[name] = getattr(module, name)
     return globals()[name]

@@ -23,12 +23,14 @@ from ..errors import Error
 from ..nest import Nest
 from ..process import verb
 from ..results import Results
-from ..run import failed
+from ..run import Run, failed
 from . import store, task
 
 Task = tuple[Any, tuple[Any, ...], dict[str, Any]]
 PASSING = ("verbose", "caller", "callback_ctx", "split_progress", "candidate_progress")  # no score depends on these
 SHOWN = ("display", "print_changed_only")  # of scikit-learn's configuration
+# Files for which `version` stands. The child that has imported them to check them goes on as one of a worker's.
+CARRIED = ["**/gridmpi_crunch.py", "**/gridmpi/**"]
 WAY_OUT = "a search that holds it can be made without results=, and then keeps nothing"
 
 
@@ -51,35 +53,52 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
     tasks = [without_context(one) for one in tasks]
     splits = tasks[0][2].get("split_progress", (0, 1))[1]
     nest = (Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits)))
-    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
-    keys.update({"workers": int(workers)} if workers is not None else {})
+    version = digest_of(tasks) if results is not None else "1"
+    with places(results, version, mpi) as (folder, place):
+        store.write(place, tasks)
+        function: Any = task.Ready(task.run, [0], str(place), splits)
+        run = nest.start(function, version=version, **started(folder, workers, mpi))
+        rows = finished(run, folder, place, len(tasks))
+        kept = [task.unpacked(row["value"]["kept"]) for row in rows]
+    say(kept)
+    return [one["found"] for one in kept]
+
+
+@contextlib.contextmanager
+def places(results: Any, version: str, mpi: Any) -> Iterator[tuple[Path, Path]]:
+    """The folder for the runs of a search, which stays if it is one in `results`, and one in it for what its fits are given."""
     with contextlib.ExitStack() as stack:
-        version = digest_of(tasks) if results is not None else "1"
         if results is not None:
             folder = Path(os.path.abspath(results)) / version
             folder.mkdir(parents=True, exist_ok=True)
         else:
             # Ranks on other hosts see the working folder, but no folder of temporary files.
             folder = Path(stack.enter_context(private(os.getcwd() if mpi else None)))
-        place = stack.enter_context(private(str(folder), "fits-"))
-        store.write(Path(place), tasks)
-        run = nest.start(functools.partial(task.run, place, splits), version=version, results=str(folder / "runs"),
-                         on_failure="stop", **keys)
-        for old in folder.glob("fits-*"):  # of a process that was killed: this run has the folder for itself
-            if str(old) != place:
-                shutil.rmtree(old, ignore_errors=True)
-        try:
-            run.wait("keep")
-        except Error:
-            raise_first(Path(place))
-            raise
-        raise_first(Path(place))
-        rows = verb(["runs", str(folder / "runs"), "--format", "json"])
-        if any(row["status"] != "ok" for row in rows) or len(rows) != len(tasks):
-            raise failed(Results(folder / "runs"), run._log)
-        kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
-    say(kept)
-    return [one["found"] for one in kept]
+        yield folder, Path(stack.enter_context(private(str(folder), "fits-")))
+
+
+def started(folder: Path, workers: int | None, mpi: Any) -> dict[str, Any]:
+    """The keywords of `Nest.start` for the runs of a search."""
+    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
+    keys.update({"workers": int(workers)} if workers is not None else {})
+    return {**keys, "results": str(folder / "runs"), "on_failure": "stop", "ignore": CARRIED}
+
+
+def finished(run: Run, folder: Path, place: Path, count: int) -> list[dict[str, Any]]:
+    """Waits for a run of so many fits; returns their rows, in order."""
+    for old in folder.glob("fits-*"):  # of a process that was killed: this run has the folder for itself
+        if old != place:
+            shutil.rmtree(old, ignore_errors=True)
+    try:
+        run.wait("keep")
+    except Error:
+        raise_first(place)
+        raise
+    raise_first(place)
+    rows = verb(["runs", str(folder / "runs"), "--format", "json"])
+    if any(row["status"] != "ok" for row in rows) or len(rows) != count:
+        raise failed(Results(folder / "runs"), run._log)
+    return sorted(rows, key=lambda row: int(row["task"]))
 
 
 def without_context(one: Task) -> Task:

@@ -17,7 +17,7 @@ from ..errors import Error
 from .fits import outcomes
 
 pending: ContextVar[Any] = ContextVar("pending", default=None)
-"""The search whose `fit` is about to make its `Parallel`."""
+"""The search whose `fit` is about to make its `Parallel`; or what has an ``answer`` to its tasks, which are then not run."""
 
 
 def is_within_another() -> bool:
@@ -34,13 +34,15 @@ class AsNest(joblib.Parallel):  # type: ignore[misc]
         if search is not None:
             pending.set(None)
             keys["n_jobs"] = 1  # joblib starts no processes
-        self._nest = None if search is None or is_within_another() else search
+        self._nest = None if not hasattr(search, "answer") and (search is None or is_within_another()) else search
         super().__init__(*arguments, **keys)
 
     def __call__(self, tasks: Iterable[Any]) -> Any:
         search = self._nest
         if search is None:
             return super().__call__(tasks)
+        if hasattr(search, "answer"):
+            return search.answer(tasks)
         workers = search.workers
         if workers is None and search.n_jobs is not None:
             workers = joblib.effective_n_jobs(search.n_jobs)

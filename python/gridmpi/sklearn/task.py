@@ -11,7 +11,7 @@ import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,27 @@ def opened(folder: str) -> Reader:
     return Reader(folder)
 
 
+class Ready:
+    """A function of the tasks in a folder, for a child. What these tasks need is imported when it is loaded, not by its first
+    call: a child tells what calls import, and would not be done with that when the next call is there.
+    """
+
+    def __init__(self, function: Callable[..., Any], tasks: Sequence[int], folder: str, *more: Any) -> None:
+        self._parts = (function, tasks, folder, *more)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ready, self._parts
+
+    def __call__(self, **points: Any) -> Any:
+        return ready(*self._parts)(**points)
+
+
+def ready(function: Callable[..., Any], tasks: Sequence[int], folder: str, *more: Any) -> Callable[..., Any]:
+    for number in tasks:
+        opened(folder).task(number)
+    return functools.partial(function, folder, *more)
+
+
 @contextlib.contextmanager
 def within_cores() -> Iterator[None]:
     """Estimators that have processes or threads of their own get none where the worker has one core."""
@@ -45,9 +66,14 @@ def within_cores() -> Iterator[None]:
 
 
 def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
-    """One fit; the caller reads `kept`, people the scores beside it."""
+    """One fit of a search of one data set and estimator."""
     number = candidate * splits + split
-    function, by_place, by_name = opened(folder).task(number)
+    return made(folder, number, opened(folder).task(number))
+
+
+def made(folder: str, number: int, task: Any) -> dict[str, Any]:
+    """What a fit returns; the caller reads `kept`, people the scores beside it."""
+    function, by_place, by_name = task
     said = io.StringIO()
     with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), within_cores():
         try:
@@ -56,8 +82,13 @@ def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
             (Path(folder) / ERRORS).mkdir(exist_ok=True)
             write(Path(folder) / ERRORS / str(number), raised(error))
             raise
+    return {"kept": packed({"found": found, **words(seen, said)}), **scores(found)}
+
+
+def words(seen: Sequence[warnings.WarningMessage], said: io.StringIO) -> dict[str, Any]:
+    """What was warned of and printed, for the caller to say."""
     shown = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
-    return {"kept": packed({"found": found, "warnings": shown, "said": said.getvalue()}), **scores(found)}
+    return {"warnings": shown, "said": said.getvalue()}
 
 
 def scores(found: Any) -> dict[str, float]:
