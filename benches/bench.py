@@ -270,6 +270,31 @@ def python(bench):
 
 
 @row
+def sklearn(bench):
+    """Three families of models for each of six data sets: one search, against a loop of scikit-learn's GridSearchCV with two
+    processes, which wait at the end of each search. If they never did, the loop would take half its processor time."""
+    folds, size = bench.size((5, "full"), (2, "small"))
+    program = pathlib.Path(bench.gridmpi).resolve()
+    ran = {"gridmpi": [], "loop": []}
+
+    def searching(side):
+        command = [sys.executable, HERE / "peers" / "searches.py", side, folds, size]
+        ran[side].append(said(bench.call(command, PYTHONPATH=HERE.parent / "python", GRIDMPI_PROGRAM=program)[0]))
+        return ran[side][-1]["seconds"]
+
+    mine, loop = bench.turns(lambda: searching("gridmpi"), lambda: searching("loop"))
+    first, other = ran["gridmpi"][0], ran["loop"][0]
+    differences = [abs(a - b) for name in first["scores"] for a, b in zip(first["scores"][name], other["scores"][name], strict=True)]
+    if max(differences) > 1e-12 or first["right"] != other["right"]:
+        sys.exit(f"the scores of the two searches differ by {max(differences)}")
+    used, used_by_loop = (statistics.median(one["cpu"] for one in ran[side]) for side in ("gridmpi", "loop"))
+    bench.faster("fits of a search, six data sets, three families, 2 workers", first["fits"] / mine, first["fits"] / loop, "GridSearchCV(n_jobs=2)", None)
+    most = loop / (used_by_loop / 2)
+    bench.say("the same, speed-up over that of processes that never wait", f"{loop / mine:.3f}", f"at most {most:.3f}", loop / mine / most, "")
+    bench.say("the same, processor s", f"{used:.1f}", f"GridSearchCV {used_by_loop:.1f}", used / used_by_loop, "")
+
+
+@row
 def r(bench):
     """An R function and a worker in Python that multiply two numbers, against an Rscript for each task."""
     def job(crunch, groups, runs=100):
