@@ -90,7 +90,7 @@ def test_all_data_sets_and_models_are_as_scikit_learn_has_them(desk):
     assert "2 data sets, 3 models" in repr(found)
 
 
-def test_numbers_of_folds_are_stratified_for_classifiers_and_equal_candidates_are_fitted_once(desk):
+def test_numbers_of_folds_are_stratified_for_classifiers(desk):
     datasets = {"iris": load_iris(return_X_y=True), "two": make_classification(60, random_state=0)}
     models = {"tree": (DecisionTreeClassifier(random_state=0), [{"max_depth": [1, 2]}, {"max_depth": [2]}]), "plain": (KNeighborsClassifier(), {})}
     same(search(datasets, models, workers=1), datasets, models, cv=5)
@@ -271,6 +271,18 @@ def test_a_refit_that_fails_is_raised_when_it_is_asked_for(desk):
         found.best["a"].estimator
 
 
+def test_what_scikit_learn_warns_of_is_said_once_with_names(desk):
+    X, y = np.arange(40.0).reshape(-1, 2), np.array([0] * 17 + [1] * 3)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        found = search({"few": (X, y)}, {"one": (KNeighborsClassifier(), {}), "two": (KNeighborsClassifier(), {})}, workers=1,
+                       scoring=lambda estimator, X, y: {"a": 0.5, "b": 1.0})
+    assert [str(one.message).split(" in y")[0] for one in seen] == ["data set 'few', model 'one': The least populated class"]
+    assert seen[0].filename == __file__ and "mean_test_b" in found.table.names
+    with pytest.raises(gridmpi.Error, match="no score 'score': say by refit= which of a, b counts"):
+        found.best["few"]
+
+
 def score_of(estimator, X, y):
     """Of the two candidates that are equally good, means in another order of summation may differ in the last bit."""
     return [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9][len(X) % 9] if estimator.alpha != 2.0 else 0.9
@@ -334,6 +346,8 @@ WRONG = [
     (dict(cv=1), "data set 'a'.*n_splits=1"),
     (dict(datasets=REGRESSION, cv=[([0, 1], [2, 3])]), "data sets have different numbers of them: 'a' has 60, 'b/b' has 50"),
     (dict(error_score="ignore"), 'error_score is a number or "raise"'),
+    (dict(results=5), "results is a folder, found 5"),
+    (dict(mpi="yes"), "mpi is True, or a list"),
     (dict(workers=0), "workers is a number, 1 or more, found 0"),
     (dict(scoring=lambda *_, lock=threading.Lock(): 0.0, results="kept"), "whether model 'ridge' is the same .* without results="),
 ]

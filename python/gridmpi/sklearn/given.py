@@ -118,13 +118,16 @@ class Pair:
     @contextmanager
     def _said(self, level: int) -> Iterator[None]:
         """Says once what scikit-learn warns of, with the names of the data set and the model."""
-        with warnings.catch_warnings(record=True) as found:
-            yield
-        for one in found:
-            key = (one.category, str(one.message))
-            if key not in self.seen:
-                self.seen.add(key)
-                warnings.warn(f"{self.name}: {one.message}", one.category, stacklevel=level)
+        found: list[warnings.WarningMessage] = []
+        try:
+            with warnings.catch_warnings(record=True) as found:
+                yield
+        finally:  # `Asked` ends it, too
+            for one in found:
+                key = (one.category, str(one.message))
+                if key not in self.seen:
+                    self.seen.add(key)
+                    warnings.warn(f"{self.name}: {one.message}", one.category, stacklevel=level)
 
     def _without(self, one: Task) -> Task:
         function, by_place, by_name = without_context(one)
@@ -159,8 +162,8 @@ def pairs_of(datasets: Any, models: Any, cv: Any, keys: Mapping[str, Any]) -> li
     for dataset, model in itertools.product(of_data, of_models):
         try:
             of_pair = splits(dataset, is_classifier(model.estimator))
-        except (ValueError, TypeError) as error:
-            raise Error(f"data set '{dataset.name}': {error}") from error
+        except Exception as error:
+            raise Error(f"data set '{dataset.name}', model '{model.name}': {error}") from error
         pairs.append(Pair(dataset, model, own.GridSearchCV(model.estimator, model.grid, cv=of_pair, **keys)))
         pairs[-1].ask()
     return pairs
@@ -209,14 +212,17 @@ def model_of(name: str, given: Any) -> Model:
     for one in {tuple(one): one for one in candidates}.values():
         try:
             clone(estimator).set_params(**clone(one, safe=False))
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             raise Error(f"model '{name}': {error}") from error
     return Model(name, estimator, grid, candidates)
 
 
 def takes_all(model: Model, dataset: DataSet) -> None:
     """Refuses what `fit` of an estimator does not take: each fit would fail."""
-    parameters = inspect.signature(model.estimator.fit).parameters
+    try:
+        parameters = inspect.signature(model.estimator.fit).parameters
+    except (TypeError, ValueError):  # nobody knows
+        return
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return
     for name in dataset.params:

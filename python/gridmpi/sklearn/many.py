@@ -77,6 +77,10 @@ def search(
         raise Error(f'error_score is a number or "raise", found {brief(error_score)}')
     if workers is not None and (not isinstance(workers, numbers.Integral) or isinstance(workers, bool) or workers < 1):
         raise Error(f"workers is a number, 1 or more, found {brief(workers)}")
+    if results is not None and not isinstance(results, (str, os.PathLike)):
+        raise Error(f"results is a folder, found {brief(results)}")
+    if not isinstance(mpi, (bool, list, tuple)):
+        raise Error(f"mpi is True, or a list of more options for mpirun, found {brief(mpi)}")
     keys = {"scoring": scoring, "refit": False, "error_score": error_score, "return_train_score": return_train_score}
     pairs = pairs_of(datasets, models, cv, keys)
     stream = here(pairs) if is_within_another() else streamed(pairs, metric if refit else None, results, workers, mpi)
@@ -136,13 +140,16 @@ def bests(pairs: Sequence[Pair], found: Mapping[str, Mapping[str, Any]], stream:
             continue
         score, model, at = -math.inf, None, 0
         for of_model, columns in of_models.items():
-            if f"mean_test_{metric}" not in columns:
+            if f"mean_test_{metric}" not in columns:  # a function has returned others
                 scores = [column.removeprefix("mean_test_") for column in columns if column.startswith("mean_test_")]
-                raise Error(f"refit={metric!r} is no score: data set '{name}', model '{of_model}' has {', '.join(scores)}")
+                why[name] = f"data set '{name}', model '{of_model}' has no score '{metric}': say by refit= which of {', '.join(scores)} counts"
+                break
             first = int(columns[f"rank_test_{metric}"].argmin())
             mean = float(columns[f"mean_test_{metric}"][first])
             if not math.isnan(mean) and (model is None or mean > score):
                 score, model, at = mean, of_model, first
+        if name in why:
+            continue
         if model is None:
             why[name] = f"no candidate of data set '{name}' has a score in each split: its rows in .table say how many fits have failed"
             continue

@@ -53,7 +53,7 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
     points = identity.points if identity else {name: [f"{name}: {at}" for at in range(len(model.candidates))]
                                                for name, model in models_of(pairs).items()}
     splits = {pair.dataset.name: len(pair.tasks) for pair in pairs}
-    each = dict.fromkeys(point for of_model in points.values() for point in of_model)  # equal candidates are fitted once
+    each = dict.fromkeys(point for of_model in points.values() for point in of_model)  # equal texts are one point
     nest = Nest("search").loop("dataset", list(splits), **identity.datasets() if identity else {})
     nest = nest.loop("candidate", list(each), reduce=member.best_by(metric) if metric else None, **identity.candidates() if identity else {})
     of_split = range(max(splits.values())) if len(set(splits.values())) == 1 else member.splits_of(splits)
