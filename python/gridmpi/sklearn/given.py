@@ -95,7 +95,10 @@ class Pair:
             Error: it refuses them; the message says which data set and model they are of.
         """
         def answer(tasks: Any) -> Any:
-            self.tasks += itertools.islice(tasks, self.search.n_splits_)
+            for one in tasks:
+                self.tasks.append(one)
+                if len(self.tasks) == one[2]["split_progress"][1]:
+                    break
             raise Asked
 
         try:
