@@ -192,12 +192,13 @@ class Nest:
         with nest._private() as file:
             words = ["plan", file, "--out", nest.results_folder(own.get("results"))]
             words += ["--fresh"] if own.get("fresh") else []
-            words += ["--pilot", str(own["pilot"])] if own.get("pilot") else []
+            pilot = ["--pilot", str(own["pilot"])] if own.get("pilot") else []
             workers = own.get("workers")
             if workers is not None:
                 several = workers if isinstance(workers, (list, tuple, range)) else [workers]
                 words += ["--workers", ",".join(map(str, several))]
-            return Plan(verb([*words, "--format", "json"]), output(words))
+            about = verb([*words, *pilot, "--format", "json"])
+            return Plan(about, output(words))  # the pilot's runs are there by now
 
     def check(self, function: Function | None = None, *, tasks: int = 12, ignore: Sequence[str] = (), **keys: Any) -> Check:
         """Whether results depend on anything but their points: calls a few of them alone, in other orders and at the same

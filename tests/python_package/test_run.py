@@ -437,6 +437,19 @@ def desk_of_the_repository():
     return PACKAGE.parent
 
 
+def test_the_calls_of_a_pilot_are_made_once(desk):
+    def noted(x):
+        open("calls", "a").write("x\n")
+        return x
+
+    nest = gridmpi.Nest("pilot").loop("x", range(30))
+    plan = nest.plan(noted, pilot=4)
+    assert desk.calls() == 4
+    assert (plan.done, plan.left, plan.about["pilot"]) == (4, 26, {"done": 4, "failed": 0})
+    assert "4 of 30 runs are there" in repr(plan) and "By 4 recorded durations" in repr(plan), repr(plan)
+    assert len(nest.run(noted).runs) == 30 and desk.calls() == 26
+
+
 def test_the_other_verbs(desk):
     nest = gridmpi.Nest("verbs").loop("a", [1, 2]).loop("b", [3, 4], reduce="max")
     plan = nest.plan()
