@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -103,7 +104,7 @@ def listed(points: Any, where: str) -> dict[str, Any]:
     if not isinstance(points, Iterable):
         raise Error(f"{where}: points are a list, found {points!r}")
     values = [point_of(point, where) for point in points]
-    return {"json": toml.as_json(values, where)} if toml.has_none(values) else {"values": values}
+    return {"json": json.dumps(values, ensure_ascii=False)} if toml.has_none(values) else {"values": values}
 
 
 def parameters(given: Mapping[str, Any], where: str) -> dict[str, Any]:
