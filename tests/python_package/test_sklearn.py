@@ -193,6 +193,11 @@ def test_wrong_use_is_refused(desk):
         GridSearchCV(Ridge(), GRID, workers=0).fit(X, y)
     with pytest.raises(gridmpi.Error, match="without results="):
         GridSearchCV(Ridge(), GRID, scoring=lambda *_, lock=threading.Lock(): 0.0, results="kept").fit(X, y)
+    deep = frozenset()
+    for _ in range(2000):
+        deep = frozenset([deep, 1])
+    with pytest.raises(gridmpi.Error, match="it has too many levels; .*without results="):
+        GridSearchCV(Ridge(), GRID, scoring=lambda *_, deep=deep: 0.0, results="kept").fit(X, y)
 
 
 def test_large_arrays_are_written_once_and_mapped(desk):

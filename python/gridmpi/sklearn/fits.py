@@ -18,7 +18,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ignore]
 
-from ..digests import CannotCompare, Contents
+from ..digests import Contents, comparing
 from ..errors import Error
 from ..nest import Nest
 from ..process import verb
@@ -128,18 +128,14 @@ def digest_of(tasks: Sequence[Task]) -> str:
     given = [[*zip(("estimator", "X", "y"), one[1]), *((name, one[2][name]) for name in one[2] if name not in PASSING)]
              for one in tasks]
     config = getattr(tasks[0][0], "config", {})
-    contents, known, what = Contents(), set(), ""
-    try:
-        for what, value in (pair for one in given for pair in one):
-            if id(value) not in known:  # what fits share is read once
-                known.add(id(value))
-                contents.alone(value)
-        what = "the search"
-        contents.add(what, given)
+    contents = Contents()
+    for what, value in (pair for one in given for pair in one):
+        with comparing(what, WAY_OUT):
+            contents.alone(value)
+    with comparing("the search", WAY_OUT):
+        contents.add("the search", given)
         contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
         contents.add("versions", versions(tasks))
-    except CannotCompare as why:
-        raise Error(f"it cannot be seen whether {what} is the same in a later session: {why}; {WAY_OUT}") from None
     return hashlib.blake2b(contents.digest().encode(), digest_size=8).hexdigest()
 
 
