@@ -52,9 +52,9 @@ def made(carried: dict[str, Any], name: str) -> Any:
     if by_place:
         within["kept"] = kept
         text = f"lambda **points: kept(function(point({by_place!r}, points[{by_place!r}])))"
-    elif carried["loads"] == name:
+    elif name == "load":
         text = "lambda value: function(point(by_loop, value))"
-        within["by_loop"] = carried["data"]
+        within["by_loop"] = next(iter(objects), None)  # of the loop whose points are loaded
     # In no file, so that errors begin with the function itself.
     wrapper = eval(compile(text, "<string>", "eval"), within)
     wrapper.__name__ = getattr(function, "__name__", type(function).__name__)
