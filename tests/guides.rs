@@ -79,7 +79,7 @@ fn bash(desk: &Desk, script: &str) -> Command {
     bash.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("python"));
     bash.env("GRIDMPI_PROGRAM", &program);
     // As on a machine that nobody has prepared: two cores, perhaps root.
-    for name in common::OPEN_MPI_MAY {
+    for (name, _) in common::OPEN_MPI_MAY {
         bash.env_remove(name);
     }
     bash.env_remove("RUST_LOG");

@@ -349,7 +349,7 @@ fn no_rank_is_bound_to_a_core_and_nine_ranks_fit_anywhere() {
     let own = Command::new("sh").args(["-c", PROCESSORS]).output().unwrap().stdout;
     for run in [&["-n", "2", "--threads", "2"][..], &["-n", "9"]] {
         let mut command = gridmpi();
-        for name in OPEN_MPI_MAY {
+        for (name, _) in OPEN_MPI_MAY {
             command.env_remove(name);
         }
         command.arg("launch").args(run).args(["job.toml", "--fresh"]);
@@ -373,7 +373,7 @@ fn threads_on_too_few_cores_are_named() {
         let first: String = list.trim().chars().take_while(char::is_ascii_digit).collect();
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", &first, "mpirun", "--oversubscribe", "--bind-to", "none"]);
-        command.envs(OPEN_MPI_MAY[..2].iter().map(|name| (name, "1")));
+        command.envs(OPEN_MPI_MAY[..2].iter().copied());
         command.args(["-n", ranks]).arg(gridmpi().get_program());
         let ran = desk.run(command, &["job.toml", "--threads", "3", "--fresh"]).exits(0);
         assert_eq!(ran.stderr.matches("take turns").count(), 1, "{}", ran.stderr);

@@ -25,8 +25,8 @@ fn four(launcher: &str) -> Command {
 fn each_launcher_gets_its_own_library_and_the_same_results() {
     let desk = Desk::with_job(JOB);
     for (launcher, version, library) in [
-        ("mpirun.openmpi", "Open MPI v4", "libmpi.so.40"),
-        ("mpiexec.mpich", "MPICH Version: 4", "libmpich.so.12"),
+        ("mpirun.openmpi", "Open MPI v4.1", "libmpi.so.40"),
+        ("mpiexec.mpich", "MPICH Version: 4.0", "libmpich.so.12"),
     ] {
         let seen = desk.run(four(launcher), &["doctor"]).exits(0);
         assert!(line(&seen, "MPI").starts_with(version), "{}", seen.stdout);

@@ -29,7 +29,9 @@ def program() -> str:
         if found is None:
             raise Error(f"{_VARIABLE}={named}: not an executable file")
         return str(Path(found).absolute())
-    for path in (*_installed(), *_built()):
+    checkout = Path(__file__).resolve().parent.parent.parent
+    is_checkout = (checkout / "Cargo.toml").is_file()
+    for path in _built(checkout) if is_checkout else _installed():
         if os.access(path, os.X_OK) and path.is_file():
             return str(path)
     found = shutil.which(_NAME)
@@ -44,20 +46,14 @@ def program() -> str:
 def _installed() -> list[Path]:
     """The places of a wheel's program: of this environment, of the user, below ``--target``."""
     package = Path(__file__).resolve().parent
-    is_checkout = (package.parent.parent / "Cargo.toml").is_file()
-    if is_checkout:
-        return []
     folders = [sysconfig.get_path("scripts")]
     if f"{os.name}_user" in sysconfig.get_scheme_names():
         folders.append(sysconfig.get_path("scripts", f"{os.name}_user"))
     return [*(Path(folder) / _NAME for folder in folders), package.parent / "bin" / _NAME]
 
 
-def _built() -> list[Path]:
-    """What cargo has built in the checkout that this package is in, the newest first."""
-    checkout = Path(__file__).resolve().parent.parent.parent
-    if not (checkout / "Cargo.toml").is_file():
-        return []
+def _built(checkout: Path) -> list[Path]:
+    """What cargo has built in a checkout, the newest first."""
     target = checkout / os.environ.get("CARGO_TARGET_DIR", "target")
     built = [target / profile / _NAME for profile in ("release", "debug")]
     return sorted((path for path in built if path.is_file()), key=_modified, reverse=True)

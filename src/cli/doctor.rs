@@ -22,7 +22,7 @@ const WIDTH: usize = 10;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gridmpi doctor              this machine, and the MPI of the mpirun on PATH
+  gridmpi doctor              this machine, and the MPI that ranks would use
   mpirun -n 9 gridmpi doctor  the ranks too: do they find each other?
   gridmpi doctor /scratch/me  does this folder's file system have locks?
 
@@ -72,17 +72,20 @@ pub(super) fn doctor(arguments: &DoctorArgs, launched: Option<&LaunchInfo>) -> R
     let unusable =
         |error| Error::input(format!("{}: no file can be made: {error}", folder.display()));
     let place = std::path::absolute(folder).unwrap_or(folder.clone());
-    match has_locks(folder).map_err(unusable)? {
-        true => seen.add("locks", format_args!("work in {}", place.display())),
-        false => seen.add(
+    let locks = has_locks(folder).map_err(unusable);
+    match &locks {
+        Ok(true) => seen.add("locks", format_args!("work in {}", place.display())),
+        Ok(false) => seen.add(
             "locks",
             format_args!(
                 "none in {}: nothing keeps two starts from one results folder there",
                 place.display()
             ),
         ),
+        Err(_) => {}
     }
     say(&seen.0)?;
+    locks?;
     Ok(if is_bad { Exit::BadInput } else { Exit::Complete })
 }
 

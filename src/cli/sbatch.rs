@@ -64,7 +64,7 @@ pub(super) struct SbatchArgs {
     /// How often the job may be requeued [default: 20]
     #[arg(long, value_name = "K")]
     requeues: Option<u32>,
-    /// Launcher and its options, such as "srun --mpi=pmix" [default: by the MPI of the mpirun on PATH]
+    /// Launcher and its options, such as "srun --mpi=pmix" [default: by the MPI that `gridmpi doctor` names]
     #[arg(long, value_name = "LINE")]
     launcher: Option<String>,
     /// Submit the script instead of printing it

@@ -17,8 +17,6 @@ mod python;
 #[cfg(feature = "jobs")]
 mod r;
 #[cfg(feature = "jobs")]
-mod reduced_runs;
-#[cfg(feature = "jobs")]
 mod reducers;
 #[cfg(feature = "jobs")]
 mod result_file;

@@ -329,8 +329,7 @@ impl Identity {
             }
             true
         });
-        changes.another_result = changes.refused.len() == 1
-            && self.keys.get("crunch") != now.keys.get("crunch")
+        changes.another_result = self.keys.get("crunch") != now.keys.get("crunch")
             && self.but_result.is_some()
             && self.but_result == now.but_result;
         if self.is_partial && !unrecorded.is_empty() {
@@ -393,9 +392,12 @@ impl Identity {
 }
 
 impl IdentityChanges {
-    /// Whether nothing is refused but another `result`.
-    pub(crate) fn is_of_result(&self) -> bool {
-        self.another_result && self.refused.len() == 1
+    /// What is refused, if that is another `result` and nothing else.
+    pub(crate) fn of_result(&self) -> Option<&str> {
+        match self.refused.as_slice() {
+            [why] if self.another_result => Some(why),
+            _ => None,
+        }
     }
 
     /// Why the runs are not this job's, if they are not.

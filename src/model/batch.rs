@@ -204,6 +204,17 @@ impl<'a> RunBatch<'a> {
         })
     }
 
+    /// Each task with when its run started, in seconds since 1970, and its duration in seconds. Rows of the store are
+    /// found by the bits of these starts.
+    pub(crate) fn timed(&self) -> impl Iterator<Item = (u64, f64, f64)> {
+        let mut next = self.started;
+        self.tasks().zip(self.seconds()).map(move |(task, seconds)| {
+            let started = next;
+            next += seconds;
+            (task, started, seconds)
+        })
+    }
+
     /// Duration of all runs in seconds.
     pub(crate) fn total_seconds(&self) -> f64 {
         if self.stretches.is_empty() {

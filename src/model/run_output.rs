@@ -115,13 +115,9 @@ impl RunOutput {
         let room = LOG_BEGINNING - kept.beginning.len();
         let (beginning, end) = bytes.split_at(bytes.len().min(room));
         kept.beginning.extend_from_slice(beginning);
-        let last = &end[end.len().saturating_sub(LOG_END)..];
-        if last.len() < end.len() {
-            kept.end.clear(); // what is kept of the end has no gap
-        }
-        kept.end.extend_from_slice(last);
-        let surplus = kept.end.len().saturating_sub(LOG_END);
-        if surplus > LOG_END {
+        kept.end.extend_from_slice(end);
+        if kept.end.len() > 2 * LOG_END {
+            let surplus = kept.end.len() - LOG_END;
             kept.end.drain(..surplus);
         }
     }

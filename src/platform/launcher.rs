@@ -20,9 +20,6 @@ pub(crate) struct LaunchInfo {
     pub(crate) variable: &'static str,
     /// Whether there is a variable by which MPI can find the other processes.
     pub(crate) means: bool,
-    /// Whether it speaks PMIx, as Open MPI does and MPICH seldom.
-    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
-    has_pmix: bool,
 }
 
 /// The variables for size, rank and processes on this host, the innermost launcher first: inside a Slurm
@@ -61,7 +58,6 @@ impl LaunchInfo {
             digits.parse::<usize>().ok()
         };
         let means = MEANS.iter().any(|name| variable(name).is_some());
-        let has_pmix = variable(PMIX_RANK).is_some();
         let with_size = VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
             Some(LaunchInfo {
                 size: Some(number(size)?),
@@ -69,12 +65,11 @@ impl LaunchInfo {
                 on_host: number(on_host).unwrap_or(1).max(1),
                 variable: size,
                 means,
-                has_pmix,
             })
         });
         with_size.or_else(|| {
             let rank = number(PMIX_RANK)?;
-            Some(LaunchInfo { size: None, rank, on_host: 1, variable: PMIX_RANK, means, has_pmix })
+            Some(LaunchInfo { size: None, rank, on_host: 1, variable: PMIX_RANK, means })
         })
     }
 
@@ -89,7 +84,10 @@ impl LaunchInfo {
     pub(crate) fn interfaces(&self) -> Option<Vec<Interface>> {
         match self.variable {
             "OMPI_COMM_WORLD_SIZE" => Some(vec![Interface::OpenMpi]),
-            _ if self.has_pmix => Some(vec![Interface::OpenMpi, Interface::Mpich]),
+            // Open MPI speaks PMIx, and MPICH seldom.
+            _ if std::env::var_os(PMIX_RANK).is_some() => {
+                Some(vec![Interface::OpenMpi, Interface::Mpich])
+            }
             // Slurm speaks PMI too, and some sites build Open MPI with it.
             "PMI_SIZE" if std::env::var_os(SLURM_STEP).is_some() => {
                 Some(vec![Interface::Mpich, Interface::OpenMpi])
@@ -118,6 +116,15 @@ impl LaunchInfo {
         self.variable == SLURM_ALLOCATION
     }
 
+    /// The way out of an error for a batch script.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn or_alone(&self) -> &'static str {
+        match self.is_batch_script() {
+            true => "; or give --threads N to use this node alone",
+            false => "",
+        }
+    }
+
     /// The error for several processes in a build without MPI; a library may be built so.
     #[cfg(not(feature = "mpi"))]
     pub(crate) fn without_mpi(&self) -> Error {
@@ -131,11 +138,7 @@ impl LaunchInfo {
     #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {
         let says = self.says();
-        let alone = if self.is_batch_script() {
-            "; or give --threads N to use this node alone"
-        } else {
-            ""
-        };
+        let alone = self.or_alone();
         let advice = MpiFlavour::own().advice();
         Error::input(format!(
             "{says}, but MPI says this one is alone: each would run the whole job; {advice}{alone}"

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::platform::launcher::LaunchInfo;
 use crate::util::error::{Error, Result};
-use crate::util::machine;
 use crate::util::programs::find_program;
+use crate::util::{machine, process};
 use crate::wire::transport::mpi::{Interface, load, only_interface};
 
 /// The user's choice: `openmpi`, `mpich` or `none`.
@@ -183,19 +183,12 @@ fn beside(program: &Path, interface: Interface) -> Vec<PathBuf> {
 fn parents() -> Vec<PathBuf> {
     let names =
         ["mpirun", "mpiexec", "orterun", "orted", "prte", "hydra_pmi_proxy", "hydra_bstrap"];
-    let (mut found, mut process) = (Vec::new(), "self".to_string());
-    for _ in 0..MOST_PARENTS {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        let Some(parent) = parent.map(str::trim).filter(|parent| *parent != "0") else { break };
-        process = parent.to_string();
-        let Ok(program) = std::fs::read_link(format!("/proc/{process}/exe")) else { break };
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if names.iter().any(|launcher| name.starts_with(launcher)) {
-            found.push(program);
-        }
-    }
-    found
+    let program = |number| std::fs::read_link(format!("/proc/{number}/exe")).ok();
+    let is_launcher = |program: &PathBuf| {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        names.iter().any(|launcher| name.starts_with(launcher))
+    };
+    process::ancestors().take(MOST_PARENTS).map_while(program).filter(is_launcher).collect()
 }
 
 /// The file of the MPI library of this process.
@@ -237,8 +230,7 @@ fn not_found(
     };
     let why = failed.join("; ");
     let advice = interfaces[0].advice();
-    let alone = launched.filter(|launched| launched.is_batch_script());
-    let alone = alone.map_or("", |_| "; or give --threads N to use this node alone");
+    let alone = launched.map_or("", LaunchInfo::or_alone);
     Error::input(format!(
         "{said}no MPI library can be loaded that fits: looked for {names}, {near}in LD_LIBRARY_PATH and where the system has libraries, and beside gridmpi ({why}); {advice}{alone}"
     ))

@@ -152,7 +152,7 @@ impl RunEffects {
     /// Lets others follow the output of runs, by what they leave in the results folder.
     #[cfg(feature = "jobs")]
     pub(crate) fn let_follow(&mut self, job: &Job, results: Option<&Path>) {
-        let prints = !job.is_native() && !job.crunch.is_builtin();
+        let prints = job.crunch.has_processes();
         self.followers = results.filter(|_| prints).and_then(Followers::of);
     }
 

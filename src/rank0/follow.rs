@@ -8,6 +8,7 @@ mod followed;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +65,16 @@ fn piece_file(task: u64, number: u64) -> String {
 fn of_piece_file(name: &str) -> Option<(u64, u64)> {
     let (task, number) = name.split_once('.')?;
     Some((task.parse().ok()?, number.parse().ok()?))
+}
+
+/// Removes the files with output of tasks.
+fn remove_pieces(folder: &Path, is_over: impl Fn(u64) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let piece = entry.file_name().to_str().and_then(of_piece_file);
+        if piece.is_some_and(|(task, _)| is_over(task)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The tasks that are followed.

@@ -13,7 +13,8 @@ pub(super) struct Contents {
     /// How many files it has, and their size.
     pub(super) files: i64,
     pub(super) bytes: i64,
-    /// A digest of the names, sizes and times of the files. Reading their content would take long.
+    /// A digest of the names, sizes and times of the files; empty if not all of the folder can be read. Reading their
+    /// content would take long.
     pub(super) state: String,
 }
 

@@ -25,6 +25,14 @@ pub(crate) struct AttemptRow {
     pub(crate) session: Option<i64>,
 }
 
+impl AttemptRow {
+    /// By what its log is found: its worker, when it began and how long it took; nothing if it was lost.
+    #[cfg(feature = "jobs")]
+    pub(super) fn times(&self) -> Option<(i64, f64, f64)> {
+        Some((self.worker?, self.started?, self.seconds?))
+    }
+}
+
 /// The history of a task.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -34,6 +42,14 @@ pub(crate) struct History {
     pub(crate) attempts: Vec<AttemptRow>,
     /// Its groups, from the innermost outwards, with the summary of each closed one.
     pub(crate) groups: Vec<(Key, Option<GroupSummary>)>,
+}
+
+impl History {
+    /// The last attempt that was not lost: those that were have no time.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn last_timed(&self) -> Option<&AttemptRow> {
+        self.attempts.iter().rfind(|attempt| attempt.started.is_some())
+    }
 }
 
 impl StoreReader {

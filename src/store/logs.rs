@@ -40,8 +40,7 @@ pub(super) fn put(store: &Connection, worker: i64, runs: &RunBatch) -> Result<()
     if logs.peek().is_none() {
         return Ok(());
     }
-    let mut started = runs.started;
-    for (task, seconds) in runs.tasks().zip(runs.seconds()) {
+    for (task, started, seconds) in runs.timed() {
         if let Some((_, log)) = logs.next_if(|(of, _)| *of == task) {
             let RunLog { printed, beginning, gzip } = log;
             let sum = sum((started, seconds), (*printed, *beginning), gzip);
@@ -49,7 +48,6 @@ pub(super) fn put(store: &Connection, worker: i64, runs: &RunBatch) -> Result<()
             let row = params![worker, started, seconds, printed, beginning, &gzip[..], sum];
             store.prepare_cached(PUT)?.execute(row)?;
         }
-        started += seconds;
     }
     Ok(())
 }

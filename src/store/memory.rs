@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use crate::model::RunBatch;
 use crate::store::starts::has_table;
+use crate::store::workdirs::runs_there;
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS memory (worker INTEGER, started REAL, mebibytes INTEGER,
@@ -36,12 +37,10 @@ pub(super) fn put(store: &Connection, worker: i64, runs: &RunBatch) -> Result<()
         return Ok(());
     }
     let mut sql = store.prepare_cached("INSERT OR REPLACE INTO memory VALUES (?1, ?2, ?3)")?;
-    let mut started = runs.started;
-    for (task, seconds) in runs.tasks().zip(runs.seconds()) {
+    for (task, started, _) in runs.timed() {
         if let Some((_, mebibytes)) = known.next_if(|(known, _)| *known == task) {
             sql.execute(params![worker, started, mebibytes])?;
         }
-        started += seconds;
     }
     Ok(())
 }
@@ -53,11 +52,14 @@ pub(super) fn copy(new: &Connection, old: &Connection, first: i64) -> Result<(),
     }
     new.execute_batch(TABLE)?;
     let mut put = new.prepare("INSERT OR REPLACE INTO memory VALUES (?1, ?2, ?3)")?;
+    let there = runs_there(new)?;
     let mut sql = old.prepare("SELECT worker, started, mebibytes FROM memory")?;
     let mut rows = sql.query([])?;
     while let Some(row) = rows.next()? {
         let (worker, started, mebibytes): (i64, f64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        put.execute(params![first + worker, started, mebibytes])?;
+        if there.contains(&(first + worker, started.to_bits())) {
+            put.execute(params![first + worker, started, mebibytes])?;
+        }
     }
     Ok(())
 }

@@ -118,9 +118,9 @@ impl OpenStore {
         let mut changes = before.identity.changes(&mut plan.identity);
         changes.refused.extend(plan.layout.refuse_was(&connection, &path, &before.identity)?);
         let mut lacking = HashSet::new();
-        if let (false, true, Some(kept)) = (plan.keep, changes.is_of_result(), plan.kept_results) {
-            let why = changes.refusal().unwrap_or_default();
-            lacking = read_again(folder, &connection, (&mut before, &plan), (kept, &why))?;
+        if let (false, Some(why), Some(kept)) = (plan.keep, changes.of_result(), plan.kept_results)
+        {
+            lacking = read_again(folder, &connection, (&mut before, &plan), (kept, why))?;
             changes.refused.clear();
         }
         if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
@@ -292,7 +292,8 @@ fn read_again(
     let lacking = match failed.len() as u64 {
         0 => String::new(),
         lacking => {
-            format!("; {} have none there, which the next start computes again", count(lacking))
+            let have = if lacking == 1 { "has" } else { "have" };
+            format!("; {} {have} none there, which the next start computes again", count(lacking))
         }
     };
     log::info!(

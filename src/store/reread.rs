@@ -184,14 +184,13 @@ impl KeptRuns<'_> {
                 "{place}: an earlier gridmpi has kept it, and did not note whether its files change"
             ));
         };
-        if let Some(missing) = missing(self.results, &name, files) {
-            return Err(missing);
-        }
         let folder = self.results.join(&place);
-        if Contents::of(&folder).state != state {
-            return Err(format!(
-                "{place}: names, sizes or times of its files are not those that the run has left"
-            ));
+        // There is none where not all of it can be read.
+        let now = Contents::of(&folder).state;
+        if now.is_empty() || now != state {
+            return Err(missing(self.results, &name, files).unwrap_or_else(|| {
+                format!("{place}: names, sizes or times of its files are not those that the run has left")
+            }));
         }
         let run = KeptRun { task, attempt, folder: &folder };
         self.kept.of_run(&run).map_err(|why| format!("{place}: {why}"))
@@ -232,7 +231,7 @@ impl KeptRuns<'_> {
             partial_groups::clear(&batch)?;
             starts::unite(&batch, crunch, identity, |was| {
                 let changes = was.changes(&mut identity.clone());
-                changes.refusal().is_none() || changes.is_of_result()
+                changes.refusal().is_none() || changes.of_result().is_some()
             })
         };
         closed().map_err(failed)?;

@@ -62,14 +62,14 @@ impl StoreReader {
         let layout = layout.without_new_files(&own);
         let folder = self.path().parent().unwrap_or(self.path());
         let mut outlook = RunsOutlook::default();
-        match (kept_results.filter(|_| changes.is_of_result()), changes.refusal()) {
-            (Some(kept), why) => {
+        match (kept_results, changes.of_result()) {
+            (Some(kept), Some(why)) => {
                 let runs = KeptRuns { store, results: folder, own: &own, layout: &layout, kept };
                 let seen = runs.look(|_, _, _| Ok(()))?;
                 outlook.read_again = seen.runs;
-                outlook.refused = seen.refusal(folder, &why.unwrap_or_default());
+                outlook.refused = seen.refusal(folder, why);
             }
-            (None, refused) => outlook.refused = refused.map(|why| refusal(folder, &why)),
+            _ => outlook.refused = changes.refusal().map(|why| refusal(folder, &why)),
         }
         if own.is(&layout) {
             self.timed(each)?;

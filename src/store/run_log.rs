@@ -7,12 +7,8 @@ use crate::util::error::{Error, Result};
 impl StoreReader {
     /// What is kept of the output of an attempt.
     pub(crate) fn log(&self, attempt: &AttemptRow) -> Result<Option<RunLog>> {
-        let (Some(worker), Some(started), Some(seconds)) =
-            (attempt.worker, attempt.started, attempt.seconds)
-        else {
-            return Ok(None);
-        };
-        let found = logs::get(self.results.connection(), (worker, started, seconds));
+        let Some(times) = attempt.times() else { return Ok(None) };
+        let found = logs::get(self.results.connection(), times);
         let found = found.map_err(|error| storing(self.path(), &error))?;
         found.transpose().map_err(|why| {
             Error::unexpected(format!(
@@ -24,12 +20,8 @@ impl StoreReader {
 
     /// Whether there is any; it is not read.
     pub(crate) fn has_log(&self, attempt: &AttemptRow) -> Result<bool> {
-        let (Some(worker), Some(started), Some(seconds)) =
-            (attempt.worker, attempt.started, attempt.seconds)
-        else {
-            return Ok(false);
-        };
-        let has = logs::has(self.results.connection(), (worker, started, seconds));
+        let Some(times) = attempt.times() else { return Ok(false) };
+        let has = logs::has(self.results.connection(), times);
         has.map_err(|error| storing(self.path(), &error))
     }
 

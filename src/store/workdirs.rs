@@ -117,8 +117,7 @@ impl RunFolders {
     ) -> Result<(), rusqlite::Error> {
         let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let mut sql = store.prepare_cached(sql)?;
-        let mut started = runs.started;
-        for ((task, seconds), before) in runs.tasks().zip(runs.seconds()).zip(before) {
+        for ((task, started, _), before) in runs.timed().zip(before) {
             let which = (task, runs.attempt);
             let name = WorkdirSpec::temporary(self.session, which, (rank, thread));
             let kept = results.join(RUNS_FOLDER).join(&name);
@@ -140,7 +139,6 @@ impl RunFolders {
                     None::<&str>
                 ])?;
             }
-            started += seconds;
         }
         Ok(())
     }
@@ -158,13 +156,11 @@ impl RunFolders {
         if runs.first_failure().is_none() {
             self.succeeded.set(self.succeeded.get() + runs.count());
         }
-        let mut started = runs.started;
-        for seconds in runs.seconds() {
+        for (_, started, _) in runs.timed() {
             if let Some(row) = sql.query_row(params![worker, started], RunPlace::read).optional()? {
                 self.kept.set(self.kept.get() + u64::from(row.has_files));
                 tell(results, row.settle(results));
             }
-            started += seconds;
         }
         Ok(())
     }
@@ -332,6 +328,20 @@ pub(super) fn missing(results: &Path, folder: &str, files: i64) -> Option<String
     (there < files).then(|| format!("{RUNS_FOLDER}/{folder} has {there} of {files} files"))
 }
 
+/// The runs of a store, by worker and the bits of their start.
+pub(super) fn runs_there(store: &Connection) -> Result<HashSet<(i64, u64)>, rusqlite::Error> {
+    let mut there = HashSet::new();
+    let runs = "SELECT worker, started FROM runs UNION ALL SELECT worker, started FROM unplaced";
+    let mut sql = store.prepare(runs)?;
+    let mut rows = sql.query([])?;
+    while let Some(row) = rows.next()? {
+        if let (Some(worker), Some(started)) = (row.get(0)?, row.get::<_, Option<f64>>(1)?) {
+            there.insert((worker, started.to_bits()));
+        }
+    }
+    Ok(there)
+}
+
 /// Copies the rows of runs that have come to the new store, and their folders where these are in another results folder.
 /// `first` is what was added to the numbers of workers. Folders of runs that others have replaced go.
 pub(super) fn copy(
@@ -343,15 +353,7 @@ pub(super) fn copy(
         return Ok(Ok(()));
     }
     make_table(new)?;
-    let mut there: HashSet<(i64, u64)> = HashSet::new();
-    let runs = "SELECT worker, started FROM runs UNION ALL SELECT worker, started FROM unplaced";
-    let mut sql = new.prepare(runs)?;
-    let mut rows = sql.query([])?;
-    while let Some(row) = rows.next()? {
-        if let (Some(worker), Some(started)) = (row.get(0)?, row.get::<_, Option<f64>>(1)?) {
-            there.insert((worker, started.to_bits()));
-        }
-    }
+    let there = runs_there(new)?;
     let is_elsewhere = results != folder;
     let columns = "SELECT worker, started, folder, temporary, files, bytes";
     let mut sql = new.prepare(&format!("{columns} FROM workdirs"))?;

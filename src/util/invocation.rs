@@ -40,8 +40,7 @@ impl Invocation {
 
 /// The command lines of the processes above this one, nearest first.
 fn ancestors() -> impl Iterator<Item = (Vec<String>, u32)> {
-    let parent = |number: &str| process::stat(number).map(|stat| stat.parent).filter(|p| *p > 1);
-    let all = std::iter::successors(parent("self"), move |number| parent(&number.to_string()));
+    let all = process::ancestors().take_while(|number| *number > 1);
     all.map_while(|number| Some((words_of(number)?, number)))
 }
 

@@ -48,6 +48,12 @@ pub(crate) fn stat(process: &str) -> Option<ProcessStat> {
     })
 }
 
+/// The processes above this one, nearest first.
+pub(crate) fn ancestors() -> impl Iterator<Item = u32> {
+    let parent = |number: &str| stat(number).map(|stat| stat.parent).filter(|p| *p > 0);
+    std::iter::successors(parent("self"), move |number| parent(&number.to_string()))
+}
+
 /// Whether this process still runs: one with its PID and its start time.
 pub(crate) fn is_running(process: &ProcessId) -> bool {
     stat(&process.number.to_string())

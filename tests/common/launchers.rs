@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Desk, Ran, clean};
+use super::{Desk, OPEN_MPI_MAY, Ran, clean};
 
 /// A job with several types of results.
 pub const JOB: &str = r#"
@@ -20,11 +20,7 @@ reduce = ["max", "std"]
 
 /// The environment that a launcher needs in a container: more ranks than cores, and by root.
 pub fn as_root(mut command: Command) -> Command {
-    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {
-        command.env(name, "1");
-    }
-    command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
-    command.env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+    command.envs(OPEN_MPI_MAY);
     command
 }
 
@@ -61,8 +57,7 @@ pub fn same_as_threads(desk: &Desk, program: &Path, command: Command, name: &str
 pub fn equal_to_threads(desk: &Desk, program: &Path, name: &str) {
     let out = format!("out-{name}");
     if !desk.path("out-threads").exists() {
-        let threads = clean(Command::new(program));
-        desk.run(threads, &["job.toml", "--out", "out-threads"]).exits(0);
+        desk.run(alone(program), &["job.toml", "--out", "out-threads"]).exits(0);
     }
     for file in ["summary.csv", "summary.json"] {
         let read = |out: &str| std::fs::read(desk.path(out).join(file)).unwrap();

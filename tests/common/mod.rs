@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The variables by which Open MPI is told to start more ranks than there are cores, and by root.
-pub const OPEN_MPI_MAY: [&str; 4] = [
-    "OMPI_ALLOW_RUN_AS_ROOT",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
-    "OMPI_MCA_rmaps_base_oversubscribe",
-    "PRTE_MCA_rmaps_default_mapping_policy",
+pub const OPEN_MPI_MAY: [(&str, &str); 4] = [
+    ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+    ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+    ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+    ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
 ];
 
 /// A wait that has no limit of its own fails after this time.

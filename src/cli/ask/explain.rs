@@ -95,8 +95,7 @@ fn log(
     history: &History,
     (folder, task): (&Path, u64),
 ) -> Result<Option<String>> {
-    let last = history.attempts.iter().rev().find(|attempt| attempt.started.is_some());
-    let is_kept = last.map_or(Ok(false), |attempt| reader.has_log(attempt))?;
+    let is_kept = history.last_timed().map_or(Ok(false), |attempt| reader.has_log(attempt))?;
     let folder = shell_word(&folder.display().to_string());
     Ok(is_kept.then(|| format!("{} log {folder} {task}", shell_word(&program()))))
 }

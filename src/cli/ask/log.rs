@@ -23,7 +23,8 @@ Examples:
   gridmpi log results/NAME 7 --follow               while it runs
 
 The output of runs that fail is kept; with logs = \"all\" in [crunch], that of all runs. Of a long output \
-the first and the last 256 KiB are kept. stdout has what the run has printed, and nothing else: why there is none is said on stderr.")]
+the first and the last 256 KiB are kept, with a line between them in brackets. Otherwise stdout has what the run \
+has printed alone; why there is none is said on stderr.")]
 pub(in crate::cli) struct Arguments {
     /// Results folder
     folder: PathBuf,
@@ -63,9 +64,8 @@ pub(super) fn log(arguments: &Arguments) -> Result<Exit> {
 
 /// The attempt that is asked for; nothing if there is none yet.
 fn chosen(history: &History, task: u64, number: Option<i64>) -> Result<Option<&AttemptRow>> {
-    // Those that were lost have no time; the last of the others is the last one.
-    let mut timed = history.attempts.iter().filter(|attempt| attempt.started.is_some());
-    let Some(number) = number else { return Ok(timed.next_back().or(history.attempts.last())) };
+    let last = || history.last_timed().or(history.attempts.last());
+    let Some(number) = number else { return Ok(last()) };
     if let Some(found) = history.attempts.iter().rev().find(|past| past.attempt == number) {
         return Ok(Some(found));
     }

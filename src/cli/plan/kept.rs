@@ -1,8 +1,6 @@
 //! What would be kept of the folders that runs leave.
 
-use std::path::Path;
-
-use crate::job::{Job, KeptFiles, RUNS_FOLDER, STORE_FILE};
+use crate::job::{Job, KeptFiles, RUNS_FOLDER};
 use crate::report::text::words::{size, things};
 use crate::store::StoreReader;
 use crate::util::error::Result;
@@ -21,16 +19,13 @@ pub(super) struct KeptOutlook {
 
 impl KeptOutlook {
     /// Nothing if runs have no folders of their own, or nothing is kept of them.
-    pub(super) fn of(job: &Job, out: Option<&Path>) -> Result<Option<KeptOutlook>> {
+    pub(super) fn of(job: &Job, reader: Option<&StoreReader>) -> Result<Option<KeptOutlook>> {
         let Some(spec) = job.workdir.as_ref().filter(|spec| spec.keep != KeptFiles::None) else {
             return Ok(None);
         };
         let only_failed = spec.keep == KeptFiles::Failed;
-        let there = match out.filter(|out| out.join(STORE_FILE).is_file()) {
-            Some(out) => {
-                let reader = StoreReader::into(out)?;
-                (reader.tally()?.0, reader.workdir_tally()?)
-            }
+        let there = match reader {
+            Some(reader) => (reader.tally()?.0, reader.workdir_tally()?),
             None => (0, (0, 0)),
         };
         let tasks = job.nest.tasks() as f64;

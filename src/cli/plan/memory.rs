@@ -1,10 +1,8 @@
 //! How much memory runs have taken, and what the job file should say of it.
 
-use std::path::Path;
-
 use serde_json::{Value as Json, json};
 
-use crate::job::{Job, STORE_FILE};
+use crate::job::Job;
 use crate::model::size_text;
 use crate::report::text::words::{count, things};
 use crate::store::StoreReader;
@@ -25,9 +23,9 @@ pub(super) struct MemoryOutlook {
 
 impl MemoryOutlook {
     /// Nothing if no peak is known.
-    pub(super) fn of(job: &Job, out: Option<&Path>) -> Result<Option<MemoryOutlook>> {
-        let Some(out) = out.filter(|out| out.join(STORE_FILE).is_file()) else { return Ok(None) };
-        let most = StoreReader::into(out)?.most_memory()?;
+    pub(super) fn of(job: &Job, reader: Option<&StoreReader>) -> Result<Option<MemoryOutlook>> {
+        let Some(reader) = reader else { return Ok(None) };
+        let most = reader.most_memory()?;
         let said = job.policy.needs.memory;
         Ok(most.map(|(peak, runs)| MemoryOutlook { peak, runs, said }))
     }

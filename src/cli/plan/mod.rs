@@ -23,9 +23,10 @@ use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
 use crate::cli::{beside, demo, guess, print, run, say};
 use crate::executor::{self, RANK0, ReadyChildren};
-use crate::job::{Job, PythonModules, Reading};
+use crate::job::{Job, PythonModules, Reading, STORE_FILE};
 use crate::platform::slurm;
 use crate::rank0::settings::{Only, Out, Settings};
+use crate::store::StoreReader;
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::machine;
@@ -138,11 +139,13 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     let here = slurm::cores().unwrap_or_else(machine::cores) as u64;
     let prediction = predict(&job, &durations, (workers, here), WANTED);
     let reading = Reading::of(&job)?;
-    let kept = KeptOutlook::of(&job, out.as_deref())?;
+    let there = out.as_deref().filter(|out| out.join(STORE_FILE).is_file());
+    let reader = there.map(StoreReader::into).transpose()?;
+    let kept = KeptOutlook::of(&job, reader.as_ref())?;
     if let Some(kept) = kept.as_ref().filter(|kept| kept.is_much()) {
         log::warn!("{}", kept.text());
     }
-    let memory = MemoryOutlook::of(&job, out.as_deref())?;
+    let memory = MemoryOutlook::of(&job, reader.as_ref())?;
     if let Some(memory) = memory.as_ref().filter(|memory| memory.is_short()) {
         log::warn!("{}", memory.text());
     }

@@ -27,6 +27,7 @@ pub(crate) fn by_hand(
     (task, seed): (u64, u32),
     attempt: u32,
 ) -> Option<Result<CallByHand, String>> {
+    CommandKind::of(&job.crunch)?; // for the ids, all points are looked at
     let ids = Arc::new(RunIds::of(job));
     let plan = CommandPlan::of(job, Some(&ids))?;
     Some(line(job, (&plan, &ids), coordinates, (task, seed, attempt)))

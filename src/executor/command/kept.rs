@@ -15,7 +15,7 @@ pub(crate) struct KeptReader<'a> {
     /// Why nothing can be read again.
     refusal: Option<String>,
     /// Made when it is needed: that looks at all points.
-    plan: OnceCell<(CommandPlan, ResultReader)>,
+    plan: OnceCell<Option<CommandPlan>>,
 }
 
 impl<'a> KeptReader<'a> {
@@ -32,14 +32,11 @@ impl<'a> KeptReader<'a> {
         Some(KeptReader { job, refusal, plan: OnceCell::new() })
     }
 
-    fn plan(&self) -> Result<&(CommandPlan, ResultReader), String> {
-        if self.plan.get().is_none() {
-            let ids = Arc::new(RunIds::of(self.job));
-            let plan = CommandPlan::of(self.job, Some(&ids)).zip(self.job.result.as_ref());
-            let (plan, result) = plan.ok_or("crunch is no program")?;
-            let _ = self.plan.set((plan, ResultReader::of(result)));
-        }
-        self.plan.get().ok_or_else(|| "crunch is no program".to_string())
+    fn plan(&self) -> Result<(&CommandPlan, &ResultReader), String> {
+        let plan = || CommandPlan::of(self.job, Some(&Arc::new(RunIds::of(self.job))));
+        let plan = self.plan.get_or_init(plan).as_ref();
+        let plan = plan.and_then(|plan| Some((plan, plan.result.as_ref()?)));
+        plan.ok_or_else(|| "crunch is no program".to_string())
     }
 }
 

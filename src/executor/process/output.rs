@@ -103,15 +103,8 @@ impl ChildOutput {
         self.source.lock().current.clone()
     }
 
-    /// The same of a child that has died.
-    pub(crate) fn settle_dead(&self) -> VecDeque<(CallMark, Arc<RunOutput>)> {
-        self.await_end();
-        self.settle()
-    }
-
     /// How a dead child has ended, with the last it printed.
     pub(crate) fn after(&self, how: String) -> String {
-        self.await_end();
         let source = self.source.lock();
         match source.last.text().trim() {
             "" => how,
@@ -120,7 +113,7 @@ impl ChildOutput {
     }
 
     /// Waits for the rest of what a dead child has printed. A descendant may keep the pipe open, so this has a limit.
-    fn await_end(&self) {
+    pub(crate) fn await_end(&self) {
         let _ = self.listener.recv_timeout(LAST_WORDS);
         self.source.lock().drain();
     }
@@ -131,10 +124,9 @@ impl OutputSource {
     fn drain(&mut self) {
         let mut left = ioctl_fionread(&self.pipe).unwrap_or(0);
         while left > 0 {
-            let before = left;
-            left = left.saturating_sub(self.read_some().unwrap_or(left as usize) as u64);
-            if left == before {
-                return;
+            match self.read_some() {
+                Ok(read @ 1..) => left = left.saturating_sub(read as u64),
+                _ => return,
             }
         }
     }

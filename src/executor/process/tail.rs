@@ -17,17 +17,14 @@ pub(crate) struct LastBytes {
     kept: Vec<u8>,
     keep: usize,
     has_dropped: bool,
-    /// How many bytes there were.
-    all: u64,
 }
 
 impl LastBytes {
     pub(crate) fn new(keep: usize) -> LastBytes {
-        LastBytes { kept: Vec::new(), keep, has_dropped: false, all: 0 }
+        LastBytes { kept: Vec::new(), keep, has_dropped: false }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.all += bytes.len() as u64;
         self.kept.extend_from_slice(bytes);
         if self.kept.len() > 2 * self.keep {
             self.kept.drain(..self.kept.len() - self.keep);
@@ -73,27 +70,28 @@ impl Tail {
     pub(crate) fn take(&mut self) {
         let mut left = self.pipe.as_ref().map_or(0, |pipe| ioctl_fionread(pipe).unwrap_or(0));
         loop {
-            let before = self.last.all;
-            self.take_some();
-            left = left.saturating_sub(self.last.all - before);
-            if left == 0 || self.pipe.is_none() || self.last.all == before {
+            let read = self.take_some();
+            left = left.saturating_sub(read as u64);
+            if left == 0 || read == 0 {
                 return;
             }
         }
     }
 
-    /// Reads once.
-    fn take_some(&mut self) {
-        let Some(pipe) = &mut self.pipe else { return };
+    /// Reads once; returns how many bytes.
+    fn take_some(&mut self) -> usize {
+        let Some(pipe) = &mut self.pipe else { return 0 };
         let mut piece = [0; PIECE];
         match pipe.read(&mut piece) {
             Ok(read @ 1..) => {
                 self.last.push(&piece[..read]);
                 self.output.iter().for_each(|output| output.push(&piece[..read]));
+                return read;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             _ => self.pipe = None,
         }
+        0
     }
 
     pub(crate) fn text(self) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::executor::python::facts::ChildFacts;
 use crate::executor::python::functions::{final_functions, imported_files};
 use crate::executor::python::setup::Setup;
+use crate::executor::serve::child::ServeChild;
 use crate::executor::serve::finals::ServeFinal;
 use crate::executor::watch::SAME_EVERYWHERE;
 use crate::executor::{FinalCaller, GivenFinal, Slot};
@@ -28,12 +29,11 @@ impl PythonFinal {
         PythonFinal { job: job.clone(), master: master.clone(), inner, compared: None }
     }
 
-    /// Compares a child's Python and packages with those of rank 0's host and of other calls.
+    /// Compares the Python and packages of the child, if there is one, with those of rank 0's host and of other calls.
     fn compare_environment(&mut self) -> Result<(), RunError> {
-        let child = self.inner.client.child()?;
-        if self.job.allow_mixed || self.compared == Some(child.started) {
-            return Ok(());
-        }
+        let child = self.inner.client.last_child().filter(|_| !self.job.allow_mixed);
+        let is_new = |child: &&ServeChild| self.compared != Some(child.started);
+        let Some(child) = child.filter(is_new) else { return Ok(()) };
         let started = child.started;
         let here = ChildFacts(&child.hello).environment();
         self.ask(Request::Environment(here)).map_err(|why| {
@@ -67,6 +67,7 @@ impl PythonFinal {
 
 impl FinalCaller for PythonFinal {
     fn call(&mut self, given: &GivenFinal) -> Result<Scored, RunError> {
+        self.inner.client.child()?;
         self.compare_environment()?;
         let scored = self.inner.call(given)?;
         self.compare_imports()?;

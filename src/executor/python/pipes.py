@@ -1,7 +1,7 @@
 """The long-lived Python child of a gridmpi worker: calls the user's functions for it.
 
 It is a worker as docs/writing-a-worker.md describes one, and agrees with gridmpi on more, which that page names.
-These files are one program, in the order of child.rs.
+These files are one program, in the order of setup.rs.
 """
 import os
 import sys

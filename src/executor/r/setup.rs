@@ -1,10 +1,10 @@
 //! What R children are started with.
 
 use crate::executor::Slot;
-use crate::executor::reduced_runs::REDUCE;
 use crate::executor::serve::child::ServeSetup;
 use crate::executor::serve::hello::of_gridmpi;
 use crate::executor::serve::lines::texts;
+use crate::executor::serve::reducer::REDUCE;
 use crate::job::{Job, RCrunch};
 use crate::model::{FileFunction, Reduce, Value};
 use crate::util::programs::named_program;

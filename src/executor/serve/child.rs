@@ -387,6 +387,7 @@ impl ServeChild {
         }
         let lives_on = self.is_alive();
         let status = child::kill(&mut self.process.child);
+        self.printed.await_end();
         match error.kind() {
             ErrorKind::FileTooLarge => too_large(error),
             ErrorKind::TimedOut => error.to_string(),

@@ -68,6 +68,11 @@ impl ServeClient {
         self.child.as_mut().map(|child| std::mem::take(&mut child.told)).unwrap_or_default()
     }
 
+    /// The child of the last call, which may have ended.
+    pub(crate) fn last_child(&self) -> Option<&ServeChild> {
+        self.child.as_ref()
+    }
+
     /// A child that is alive. Where none can be started any more, this worker cannot work.
     pub(crate) fn child(&mut self) -> Result<&mut ServeChild, RunError> {
         if !self.child.as_ref().is_some_and(ServeChild::is_alive) {
@@ -189,7 +194,7 @@ impl ServeClient {
             Err(error) => {
                 self.memory = child.end_peak();
                 let why = child.give_up(&error);
-                child.printed.settle_dead();
+                child.printed.settle();
                 self.give_up();
                 match error.kind() {
                     ErrorKind::BrokenPipe => Err(CallError::NeverBegan(why)),

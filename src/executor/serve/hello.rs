@@ -1,7 +1,7 @@
 //! The first messages: gridmpi says which versions of the protocol it speaks, and the worker picks one.
 
 use crate::executor::RESULT_LIMIT;
-use crate::executor::serve::lines::{NumberForms, record, texts};
+use crate::executor::serve::lines::{self, NumberForms, record, texts};
 use crate::model::Value;
 
 /// The versions of the protocol that this gridmpi speaks.
@@ -86,7 +86,7 @@ impl WorkerHello {
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&Value> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        lines::field(&self.fields, name)
     }
 
     /// Whether the function takes the point of a loop; it does if the worker does not say what it takes.

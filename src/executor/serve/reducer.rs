@@ -1,14 +1,20 @@
 //! Functions in a child that reduce loops: in Python, or in R.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::executor::GroupReducer;
-use crate::executor::reduced_runs::{DAY, REDUCE, described};
 use crate::executor::serve::client::{ServeCall, ServeClient};
 use crate::executor::serve::lines::record;
 use crate::job::Job;
 use crate::model::{Key, RunError, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
+
+/// The beginning of a reduction's name in a child; its loop's level follows.
+pub(crate) const REDUCE: &str = "reduce ";
+
+/// How long a reduction may take: a way out, not a limit for anyone's work.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct ServeReducer {
     job: Arc<Job>,
@@ -36,13 +42,22 @@ impl GroupReducer for ServeReducer {
     }
 
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let runs: Vec<Value> = described(&self.job.nest, group, items)
-            .map(|fields| {
-                let fields = fields.into_iter();
-                Value::Record(fields.map(|(name, v)| (name.to_string(), v.into_owned())).collect())
-            })
-            .collect();
-        let runs = Value::List(runs);
+        let nest = &self.job.nest;
+        let level = nest.item_level(group.level);
+        let run = |(index, item): (u64, &SlotResult)| {
+            let points = nest.coordinates(Key { level, index }).into_iter();
+            let mut fields: Vec<_> =
+                points.map(|(name, value)| (name.to_string(), value)).collect();
+            let result = item.result.as_ref();
+            let score = result.and_then(|scored| scored.score);
+            fields.extend(record([
+                ("status", if result.is_some() { "ok" } else { "failed" }.into()),
+                ("value", result.map_or(Value::Null, |scored| scored.value.get().into_owned())),
+                ("score", score.map_or(Value::Null, Value::Float)),
+            ]));
+            Value::Record(fields)
+        };
+        let runs = Value::List(nest.items(group).zip(items).map(run).collect());
         // The same for the same runs, wherever and whenever they are reduced.
         let seed = crc32fast::hash(runs.to_exact().as_bytes()) >> 1;
         let fields = record([

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::executor::process::child::Limits;
 use crate::executor::serve::child::{CallEnd, ServeChild, ServeSetup};
 use crate::executor::serve::hello::of_trial;
-use crate::executor::serve::lines::record;
+use crate::executor::serve::lines::{field, record};
 use crate::executor::{RANK0, Slot};
 use crate::job::ChildEnvironment;
 use crate::model::Value;
@@ -226,7 +226,7 @@ impl Trial {
         let Some(loop_name) = &self.load else {
             return TrialOutcome::Without("not tried: --load LOOP does".to_string());
         };
-        let Some((_, point)) = self.points.iter().find(|(name, _)| name == loop_name) else {
+        let Some(point) = field(&self.points, loop_name) else {
             return TrialOutcome::Wrong(format!("--points has no loop '{loop_name}'"));
         };
         let mut dropped = Vec::new();

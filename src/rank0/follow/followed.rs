@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::job::FOLLOW_FOLDER;
-use crate::rank0::follow::{FrameHeader, REQUEST, of_piece_file, piece_file, requested};
+use crate::rank0::follow::{
+    FrameHeader, REQUEST, of_piece_file, piece_file, remove_pieces, requested,
+};
 use crate::util::error::{Error, Result};
 use crate::util::machine;
 
@@ -119,16 +121,12 @@ impl Drop for FollowedOutput {
     /// Removes the request, and the output if nobody else has asked for it.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.request);
-        let entries = || fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-        if entries().any(|entry| requested(&name(&entry)) == Some(self.task)) {
+        if entries.any(|entry| requested(&name(&entry)) == Some(self.task)) {
             return;
         }
-        for entry in entries() {
-            if of_piece_file(&name(&entry)).is_some_and(|(task, _)| task == self.task) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        remove_pieces(&self.folder, |task| task == self.task);
         let _ = fs::remove_dir(&self.folder); // unless there is more in it
     }
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::OutputPiece;
-use crate::rank0::follow::{FollowedTasks, FrameHeader, of_piece_file, piece_file, requested};
+use crate::rank0::follow::{FollowedTasks, FrameHeader, piece_file, remove_pieces, requested};
 
 /// Time between two looks for requests.
 const LOOK: Duration = Duration::from_millis(500);
@@ -87,12 +87,7 @@ impl FollowWriter {
     }
 
     fn remove_pieces(&mut self, is_over: impl Fn(u64) -> bool) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let piece = entry.file_name().to_str().and_then(of_piece_file);
-            if piece.is_some_and(|(task, _)| is_over(task)) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        remove_pieces(&self.folder, &is_over);
         for (task, file) in &mut self.files {
             if is_over(*task) {
                 (file.number, file.length, file.file) = (file.number + 1, 0, None);

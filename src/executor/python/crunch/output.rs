@@ -19,7 +19,7 @@ impl PythonExecutor {
     /// The same of a child that has died; the rest belongs to the call that it was at.
     pub(super) fn take_last_output(&mut self, at: u64) {
         let Some(child) = &self.child else { return };
-        let (ended, rest) = (child.serve.printed.settle_dead(), child.serve.printed.current());
+        let (ended, rest) = (child.serve.printed.settle(), child.serve.printed.current());
         for (mark, output) in ended {
             self.sort(mark, output);
         }
