@@ -188,8 +188,9 @@ def failed(results: Results, log: Log) -> RunsFailed:
         points = ", ".join(f"{name}={first[name]!r}" for name in first if name.partition(".")[0] in loops and first[name] is not None)
         text += f"\n\ntask {first['task']} ({points}):\n{first['error']}"
     else:
-        errors = [str(row["error"]) for row in results.summary if row.get("error")]
-        errors += [str(row["final.error"]) for row in results.summary if row.get("final.error")]
+        summary = results.summary
+        errors = [str(row["error"]) for row in summary if row.get("error")]
+        errors += [str(row["final.error"]) for row in summary if row.get("final.error")]
         text += "".join(f"\n\n{error}" for error in dict.fromkeys(errors))
     text += '\n\nAll else is kept: errors="keep" returns it, and the next call makes only these again.'
     return RunsFailed(text, results, failures)
