@@ -98,8 +98,8 @@ def listed(points: Any, where: str) -> dict[str, Any]:
         raise Error(f"{where}: points are a list, found the text {points!r} (files={points!r} takes the files that match)")
     if isinstance(points, (set, frozenset)):
         raise Error(f"{where}: a set has no order; give sorted(...)")
-    if hasattr(points, "to_dict") and hasattr(points, "columns"):
-        points = points.to_dict("records")
+    if hasattr(points, "columns") and hasattr(points, "to_dict"):  # a frame of polars has both, and no "records"
+        points = points.to_dicts() if hasattr(points, "to_dicts") else points.to_dict("records")
     points = toml.plain(points)
     if not isinstance(points, Iterable):
         raise Error(f"{where}: points are a list, found {points!r}")

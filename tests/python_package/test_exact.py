@@ -138,6 +138,7 @@ def test_points_that_would_arrive_as_something_else_are_refused(desk, point, sai
 def test_arrays_and_frames_are_points_by_rows(desk):
     import numpy
     import pandas
+    import polars
 
     def seen(x):
         return {"score": 1, "text": repr(x)}
@@ -147,6 +148,7 @@ def test_arrays_and_frames_are_points_by_rows(desk):
 
     assert texts(numpy.array([[1, 2], [3, 4]])) == ["[1, 2]", "[3, 4]"]
     assert texts(pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})) == ["{'a': 1, 'b': 'x'}", "{'a': 2, 'b': 'y'}"]
+    assert texts(polars.DataFrame({"a": [1, 2], "b": ["x", None]})) == ["{'a': 1, 'b': 'x'}", "{'a': 2, 'b': None}"]
     assert texts([numpy.float32(0.5), numpy.int8(2), numpy.bool_(True)]) == ["0.5", "2", "True"]
     with pytest.raises(gridmpi.Error, match="a field that is called 0, and names of fields are texts"):
         texts(pandas.DataFrame([[1, 2]]))
