@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .digests import contents_of
 from .errors import RunsFailed
+from .keys import check_errors
 from .loops import is_exact
 from .nest import Nest
 from .process import verb
@@ -36,11 +37,12 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
     >>> map(abs, [-2, 3, -5], workers=1)
     [2, 3, 5]
     """
+    given: dict[str, Any] = dict(keys)
+    errors, results = given.pop("errors", "raise"), given.pop("results", None)
+    check_errors(errors)
     values = list(values)
     if not values:
         return []
-    given: dict[str, Any] = dict(keys)
-    errors, results = given.pop("errors", "raise"), given.pop("results", None)
     nest, named = Nest("map"), {}
     if not all(value is not None and is_exact(value) for value in values):
         names = [f"{type(value).__name__} {contents_of({'value': value}).digest()}" for value in values]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import job
 from .check import Check
 from .errors import Error
-from .keys import CRUNCH, KINDS, START, Function, check
+from .keys import CRUNCH, KINDS, START, Function, check, check_errors
 from .loops import Loop, loop
 from .plan import Plan
 from .process import output, verb
@@ -165,8 +165,7 @@ class Nest:
         """
         given: dict[str, Any] = dict(keys)
         errors = given.pop("errors", "raise")
-        if errors not in ("raise", "keep"):
-            raise Error(f'errors is "raise" or "keep", found {errors!r}')
+        check_errors(errors)
         return self.start(function, **given).wait(errors)
 
     def start(self, function: Function | None = None, **keys: Unpack[StartKeys]) -> Run:

@@ -21,6 +21,7 @@ from . import functions
 from ._program import program
 from .digests import WHOLE
 from .errors import Error, Interrupted, RunsFailed
+from .keys import check_errors
 from .process import Log, message_of, refuse_ranks, starter, warn
 from .progress import PERIOD, Bar, Progress, of_folder
 from .results import Results
@@ -125,6 +126,7 @@ class Run:
             Error: gridmpi refused it; the message says why.
             KeyboardInterrupt: Ctrl-C: it has ended in order, and the next call goes on where it stopped.
         """
+        check_errors(errors)
         interrupted: KeyboardInterrupt | None = None
         while True:
             try:
