@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from .errors import RunsFailed
 from .keys import check_errors
 from .loops import is_exact
 from .nest import Nest
-from .process import verb
+from .process import folder_of, verb
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +51,7 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
         names = [json.dumps(value) for value in values]
         nest = nest.loop("x", list(dict(zip(names, values)).values()))
     task_of = {name: task for task, name in enumerate(dict.fromkeys(names))}  # equal values are called once
-    with tempfile.TemporaryDirectory(prefix="gridmpi-map-") as private:
+    with folder_of("map") as private:
         folder = os.fspath(results) if results is not None else os.path.join(private, "results")
         nest._with(_crunch={"by_place": "x"}).start(function, results=folder, **given).wait(errors)
         runs = {run["task"]: run for run in verb(["runs", folder, "--format", "json"])}

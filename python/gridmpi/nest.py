@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from .errors import Error
 from .keys import CRUNCH, KINDS, START, Function, check, check_errors
 from .loops import Loop, loop
 from .plan import Plan
-from .process import output, verb
+from .process import folder_of, output, verb
 from .run import Run, claim
 
 if TYPE_CHECKING:
@@ -271,7 +270,7 @@ class Nest:
     @contextlib.contextmanager
     def _private(self) -> Iterator[str]:
         """The job file in a folder that goes away."""
-        with tempfile.TemporaryDirectory(prefix="gridmpi-") as folder:
+        with folder_of("job") as folder:
             yield str(job.write(self, Path(folder)))
 
     def __repr__(self) -> str:

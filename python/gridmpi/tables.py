@@ -7,7 +7,6 @@ import importlib
 import itertools
 import json
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ._program import program
 from .errors import Error
 from .exact import Exact, is_marked
-from .process import called, environment
+from .process import called, environment, folder_of
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
@@ -171,7 +170,7 @@ class Export(Table):
         return rows
 
     def _parquet(self, read: Callable[[str], Any]) -> Any:
-        with tempfile.TemporaryDirectory(prefix="gridmpi-") as folder:
+        with folder_of("table") as folder:
             file = str(Path(folder) / "table.parquet")
             called([*self._words, "--format", "parquet", "--to", file])
             return read(file)

@@ -1,6 +1,9 @@
 """Values come back as they were returned, and arrive as they were given."""
 
 import math
+import os
+import signal
+import time
 from math import inf, nan
 
 import pytest
@@ -165,3 +168,14 @@ def test_errors_and_warnings_of_a_map_name_no_folder_that_is_gone(desk):
         gridmpi.Nest("n").loop("x", [1]).plan(abs, timeout="x")
     with pytest.raises(gridmpi.Error, match="results/kept/python/job.toml:[0-9]+: crunch.cores: "):
         gridmpi.map(abs, [1], cores=0, results="results/kept")
+
+    def ends(x):
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(0.5)
+
+    with pytest.raises(gridmpi.Interrupted, match=r"^SIGTERM: \d of 2 runs were made; results=FOLDER keeps what is done$"):
+        gridmpi.map(ends, [1, 2], workers=1)
+    with pytest.raises(gridmpi.Interrupted, match=r"^SIGTERM: \d of 2 runs are in ended; start it again to go on$"):
+        gridmpi.map(ends, [1, 2], workers=1, results="ended")
+    with pytest.raises(gridmpi.RunsFailed, match='errors="keep" returns all else; with results=FOLDER it is kept'):
+        gridmpi.map(abs, ["x"])

@@ -1,7 +1,9 @@
 """scikit-learn's searches, run by gridmpi: equal to scikit-learn's own to the last bit, and kept."""
 
 import json
+import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import gridmpi
+from gridmpi.process import folder_of, in_words
 from gridmpi.sklearn import GridSearchCV, RandomizedSearchCV
 from gridmpi.sklearn.store import Reader, write
 
@@ -95,6 +98,7 @@ SLOW = """
 import os, sys, time
 from sklearn.linear_model import Ridge
 from sklearn.datasets import make_regression
+from gridmpi.process import folder_of, in_words
 from gridmpi.sklearn import GridSearchCV
 
 class Slow(Ridge):
@@ -160,6 +164,36 @@ def test_failures_and_warnings_are_those_of_scikit_learn(desk, capsys):
     with pytest.raises(NoSuch, match="^no such alpha$") as raised:
         GridSearchCV(Bad(), {"alpha": [1.0]}, cv=2, error_score="raise", workers=1).fit(X, y)
     assert "in fit" in str(raised.value.__cause__)
+
+
+class Ends(Ridge):
+    """Ends the process that calls it, or the program that has started this."""
+
+    def fit(self, X, y):
+        if self.alpha == 1.0:
+            os._exit(3)
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(0.5)
+        return super().fit(X, y)
+
+
+def test_messages_name_no_folder_that_is_gone(desk):
+    def said(kind, alpha, **more):
+        with pytest.raises(kind) as raised:
+            GridSearchCV(Ends(), {"alpha": [alpha]}, cv=2, workers=1, **more).fit(X, y)
+        assert "errors=" not in str(raised.value) and "job.toml" not in str(raised.value)
+        return str(raised.value)
+
+    ended = said(gridmpi.Interrupted, 2.0)
+    assert re.fullmatch(r"SIGTERM: \d of 2 runs were made; results=FOLDER keeps what is done", ended), ended
+    assert re.search(r"\d of 2 runs are in .*/kept/\w+/runs; start it again", said(gridmpi.Interrupted, 2.0, results="kept"))
+    failed = said(gridmpi.RunsFailed, 1.0)
+    assert "the Python child ended" in failed and "With results=FOLDER all else is kept: the next call makes only these" in failed
+    assert "\nAll else is kept: the next call makes only these again." in said(gridmpi.RunsFailed, 1.0, results="kept")
+    with folder_of("search", os.getcwd()) as folder:  # as over MPI
+        for form in (folder, os.path.basename(folder)):
+            assert in_words(f"{form}/runs/python/job.toml:3: crunch.x: no") == "x: no"
+            assert in_words(f"what is there is in {form}/runs") == "what is there is in the folder of this call"
 
 
 def within(alpha):

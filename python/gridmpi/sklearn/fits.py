@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ign
 from ..digests import Contents, comparing
 from ..errors import Error
 from ..nest import Nest
-from ..process import verb
+from ..process import folder_of, verb
 from ..results import Results
 from ..run import failed
 from . import store, task
@@ -60,8 +60,9 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
             folder.mkdir(parents=True, exist_ok=True)
         else:
             # Ranks on other hosts see the working folder, but no folder of temporary files.
-            folder = Path(stack.enter_context(private(os.getcwd() if mpi else None)))
-        place = stack.enter_context(private(str(folder), "fits-"))
+            folder = Path(stack.enter_context(folder_of("search", os.getcwd() if mpi else None)))
+        fits = tempfile.TemporaryDirectory(prefix="fits-", dir=folder, ignore_cleanup_errors=True)
+        place = stack.enter_context(fits)
         store.write(Path(place), tasks)
         run = nest.start(functools.partial(task.run, place, splits), version=version, results=str(folder / "runs"),
                          on_failure="stop", **keys)
@@ -76,7 +77,8 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
         raise_first(Path(place))
         rows = verb(["runs", str(folder / "runs"), "--format", "json"])
         if any(row["status"] != "ok" for row in rows) or len(rows) != len(tasks):
-            raise failed(Results(folder / "runs"), run._log)
+            rest = "All else is kept" if results is not None else "With results=FOLDER all else is kept"
+            raise failed(Results(folder / "runs"), run._log, f"{rest}: the next call makes only these again.")
         kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
     say(kept)
     return [one["found"] for one in kept]
@@ -92,12 +94,6 @@ def without_context(one: Task) -> Task:
     if getattr(context, "_callbacks", True) or any(hasattr(part, "_skl_callbacks") for part in parts):
         return one
     return function, by_place, {**by_name, "callback_ctx": None, "caller": None}
-
-
-@contextlib.contextmanager
-def private(where: str | None, prefix: str = "gridmpi-search-") -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True) as folder:
-        yield folder
 
 
 def raise_first(place: Path) -> None:
