@@ -24,7 +24,8 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
     """What a function returns for each of some values, in their order: the nest of one loop.
 
     Args:
-        function: it gets one value, and returns what a run can be: numbers, texts, lists and dicts of these.
+        function: it gets one value, and returns numbers, texts, None, or lists, tuples and dicts of these, which come back
+            as they are. Subclasses of these, and numbers and arrays of NumPy's, come back as Python's own.
         values: numbers, texts, lists and dicts by texts are points as they are; if there is anything else in them, such as a
             tuple or -0.0, they are carried, and known by their content.
         keys: as of `Nest.run`. With ``results=FOLDER`` what is done is kept there and not called again; otherwise
@@ -61,6 +62,24 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
         if run["status"] != "ok":
             return RunsFailed(str(run["error"]), None, [run])
         kept = run["value"]
+        if "tagged" in kept:
+            return untagged(json.loads(kept["tagged"]))
         return json.loads(kept["json"]) if "json" in kept else kept["value"]
 
     return [of(name) for name in names]
+
+
+def untagged(value: Any) -> Any:
+    """A value of which a child has noted what is a list, a tuple and a dict.
+
+    >>> untagged({"dict": [[{"tuple": [1, "a"]}, [{"tuple": []}, None]]]})
+    {(1, 'a'): [(), None]}
+    """
+    if isinstance(value, list):
+        return [untagged(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    kind, within = next(iter(value.items()))
+    if kind == "tuple":
+        return tuple(untagged(inner) for inner in within)
+    return {untagged(name): untagged(inner) for name, inner in within}
