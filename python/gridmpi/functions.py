@@ -58,10 +58,10 @@ class Carried:
         data = pickle.dumps(carried, 5)
         digest = hashlib.blake2b(data, digest_size=12).hexdigest()
         name = f"{self.file}-{known or digest}.pickle"
-        child = (Path(__file__).parent / "_child.py").read_text(encoding="utf-8")
+        child = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("_cores.py", "_child.py")]
         lines = [
             "# Written by the Python package gridmpi, for the children of this folder's runs.",
-            child,
+            *child,
             f"found = functions(os.path.dirname(os.path.abspath(__file__)), {name!r}, {None if known else digest!r})",
             *(f"{function} = found[{function!r}]" for function in self.functions),
             "",

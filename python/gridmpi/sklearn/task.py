@@ -7,11 +7,9 @@ import contextlib
 import functools
 import io
 import json
-import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,19 +27,7 @@ def opened(folder: str) -> Reader:
     """The tasks, with NumPy."""
     from .store import Reader
 
-    cores = os.environ.get("OMP_NUM_THREADS", "")
-    if cores.isdigit():
-        os.environ.setdefault("LOKY_MAX_CPU_COUNT", cores)  # n_jobs=-1 means the cores of this worker
     return Reader(folder)
-
-
-@contextlib.contextmanager
-def within_cores() -> Iterator[None]:
-    """Estimators that have processes or threads of their own get none where the worker has one core."""
-    import joblib  # type: ignore[import-untyped,unused-ignore]
-
-    with joblib.parallel_config("sequential") if os.environ.get("OMP_NUM_THREADS") == "1" else contextlib.nullcontext():
-        yield
 
 
 def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
@@ -49,7 +35,7 @@ def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
     number = candidate * splits + split
     function, by_place, by_name = opened(folder).task(number)
     said = io.StringIO()
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), within_cores():
+    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
         try:
             found = function(*by_place, **by_name)
         except Exception as error:
