@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -20,6 +19,7 @@ from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ign
 
 from ..digests import Contents, comparing
 from ..errors import Error
+from ..exact import STORE
 from ..nest import Nest
 from ..process import folder_of, verb
 from ..results import Results
@@ -29,6 +29,7 @@ from . import store, task
 Task = tuple[Any, tuple[Any, ...], dict[str, Any]]
 PASSING = ("verbose", "caller", "callback_ctx", "split_progress", "candidate_progress")  # no score depends on these
 SHOWN = ("display", "print_changed_only")  # of scikit-learn's configuration
+RUNS, FITS = "runs", "fits-"  # folders of a search: its results, and what its fits are given while it runs
 WAY_OUT = "a search that holds it can be made without results=, and then keeps nothing"
 
 
@@ -49,24 +50,38 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
     if not tasks:
         return []
     tasks = [without_context(one) for one in tasks]
-    splits = tasks[0][2].get("split_progress", (0, 1))[1]
-    nest = (Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits)))
     keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
     keys.update({"workers": int(workers)} if workers is not None else {})
-    with contextlib.ExitStack() as stack:
-        version = digest_of(tasks) if results is not None else "1"
-        if results is not None:
-            folder = Path(os.path.abspath(results)) / version
-            folder.mkdir(parents=True, exist_ok=True)
-        else:
-            # Ranks on other hosts see the working folder, but no folder of temporary files.
-            folder = Path(stack.enter_context(folder_of("search", os.getcwd() if mpi else None)))
-        fits = tempfile.TemporaryDirectory(prefix="fits-", dir=folder, ignore_cleanup_errors=True)
-        place = stack.enter_context(fits)
+    if results is None:
+        # Ranks on other hosts see the working folder, but no folder of temporary files.
+        with folder_of("search", os.getcwd() if mpi else None) as private:
+            rows = made(tasks, name, Path(private), "With results=FOLDER all else is kept", keys | {"version": "1"})
+    else:
+        version = digest_of(tasks)
+        folder = Path(os.path.abspath(results)) / version
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = complete(folder, len(tasks)) or made(tasks, name, folder, "All else is kept", keys | {"version": version})
+    kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
+    say(kept)
+    return [one["found"] for one in kept]
+
+
+def complete(folder: Path, count: int) -> list[Any] | None:
+    """The runs in a folder, if all are there and nobody is at it: then no data are written, and no process is started."""
+    if not (folder / RUNS / STORE).is_file() or any(folder.glob(f"{FITS}*")):
+        return None
+    rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
+    return rows if len(rows) == count and all(row["status"] == "ok" for row in rows) else None
+
+
+def made(tasks: Sequence[Task], name: str, folder: Path, rest: str, keys: dict[str, Any]) -> list[Any]:
+    """The runs in a folder, with those that were missing."""
+    splits = tasks[0][2].get("split_progress", (0, 1))[1]
+    nest = Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits))
+    with tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True) as place:
         store.write(Path(place), tasks)
-        run = nest.start(functools.partial(task.run, place, splits), version=version, results=str(folder / "runs"),
-                         on_failure="stop", **keys)
-        for old in folder.glob("fits-*"):  # of a process that was killed: this run has the folder for itself
+        run = nest.start(task.Fits(place, splits), results=str(folder / RUNS), on_failure="stop", **keys)
+        for old in folder.glob(f"{FITS}*"):  # of a process that was killed: this run has the folder for itself
             if str(old) != place:
                 shutil.rmtree(old, ignore_errors=True)
         try:
@@ -75,13 +90,10 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
             raise_first(Path(place))
             raise
         raise_first(Path(place))
-        rows = verb(["runs", str(folder / "runs"), "--format", "json"])
+        rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
         if any(row["status"] != "ok" for row in rows) or len(rows) != len(tasks):
-            rest = "All else is kept" if results is not None else "With results=FOLDER all else is kept"
-            raise failed(Results(folder / "runs"), run._log, f"{rest}: the next call makes only these again.")
-        kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
-    say(kept)
-    return [one["found"] for one in kept]
+            raise failed(Results(folder / RUNS), run._log, f"{rest}: the next call makes only these again.")
+        return rows
 
 
 def without_context(one: Task) -> Task:

@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import io
 import json
 import pickle
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..carry import pickled
 from ..functions import write
 
-if TYPE_CHECKING:
-    from .store import Reader
-
 ERRORS = "errors"  # in the folder of the tasks
 
 
-@functools.lru_cache(maxsize=1)
-def opened(folder: str) -> Reader:
-    """The tasks, with NumPy."""
-    from .store import Reader
+class Fits:
+    """The fits in a folder, each of which is called by its place. The first one is read when a child gets this, with the
+    modules that it needs: they are imported before there is a call, whose time is that of a fit.
+    """
 
-    return Reader(folder)
+    def __init__(self, folder: str, splits: int) -> None:
+        self.folder, self.splits = folder, splits
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        from .store import Reader
 
-def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
-    """One fit; the caller reads `kept`, people the scores beside it."""
-    number = candidate * splits + split
-    function, by_place, by_name = opened(folder).task(number)
-    said = io.StringIO()
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
-        try:
-            found = function(*by_place, **by_name)
-        except Exception as error:
-            (Path(folder) / ERRORS).mkdir(exist_ok=True)
-            write(Path(folder) / ERRORS / str(number), raised(error))
-            raise
-    shown = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
-    return {"kept": packed({"found": found, "warnings": shown, "said": said.getvalue()}), **scores(found)}
+        self.reader = Reader(self.folder)
+        self.reader.task(0)
+
+    def __call__(self, candidate: int, split: int) -> dict[str, Any]:
+        """One fit; the caller reads `kept`, people the scores beside it."""
+        number = candidate * self.splits + split
+        function, by_place, by_name = self.reader.task(number)
+        said = io.StringIO()
+        with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
+            try:
+                found = function(*by_place, **by_name)
+            except Exception as error:
+                (Path(self.folder) / ERRORS).mkdir(exist_ok=True)
+                write(Path(self.folder) / ERRORS / str(number), raised(error))
+                raise
+        shown = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
+        return {"kept": packed({"found": found, "warnings": shown, "said": said.getvalue()}), **scores(found)}
 
 
 def scores(found: Any) -> dict[str, float]:
