@@ -90,18 +90,21 @@ def relative(folder: str) -> str:
 
 
 def message_of(lines: Iterable[str]) -> str:
-    """What gridmpi has said last about an error."""
+    """What gridmpi has said last about an error; where that is the end of mpirun, also what was said before."""
     found: list[str] = []
+    others: list[str] = []
     for line in lines:
         if line.startswith("gridmpi: error: "):
+            before = found[:1] or others[-10:]
             found = [line[len("gridmpi: error: "):]]
+            found += before if found[0].startswith("mpirun ended") else []
         elif line.startswith("error: "):
             found = [line[len("error: "):]]
         elif (log := LINE.match(line)) is not None:
             if log[1] == "ERROR":
                 found = [log[2]]
-        elif found:
-            found.append(line)
+        else:
+            (found or others).append(line)
     return in_words("\n".join(found).strip())
 
 

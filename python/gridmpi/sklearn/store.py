@@ -82,7 +82,8 @@ class Reader:
 
     def read(self, place: tuple[int, int], known: dict[int, Any]) -> Any:
         """What is at a place of the file; `known` are the objects of the same task that are made by now."""
-        return Unpickler(os.pread(self._file.fileno(), place[1], place[0]), self, known).load()
+        self._file.seek(place[0])
+        return Unpickler(self._file.read(place[1]), self, known).load()  # a single pread gives no more than 2 GiB
 
     def object(self, number: int, known: dict[int, Any]) -> Any:
         if number not in known:
