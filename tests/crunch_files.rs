@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Desk, gridmpi};
+use common::{Desk, gridmpi, python_with_sklearn};
 
 fn loop_x(crunch: &str) -> Desk {
     Desk::with_job(&format!(
@@ -78,6 +78,24 @@ fn python_files_count_however_they_are_loaded() {
         desk.write("statistics.py", &f(7));
         refused(&desk, "statistics.py has changed");
     }
+}
+
+/// It looks up the versions of all that scikit-learn imports, and tells of them behind its answers.
+#[test]
+fn late_imports_count_though_a_child_takes_long_to_tell_of_them() {
+    let desk = loop_x(&format!(
+        "python = \"f.py:crunch\"\ninterpreter = \"{}\"",
+        python_with_sklearn().display()
+    ));
+    let calls = "import os\nimport importlib as i\ndef crunch(x):\n    i.import_module('sklearn.model_selection')\n    \
+        return {'score': i.import_module('late').F * x, 'process': os.getpid()}\n";
+    desk.write("f.py", calls);
+    desk.write("late.py", "F = 1.0\n");
+    assert_eq!(desk.run_job().exits(0).score(), 6.0);
+    let processes = "SELECT count(DISTINCT json_extract(value, '$.process')) <= 2 FROM all_runs";
+    assert_eq!(desk.sql(processes), ["1"], "a child that tells of imports is kept");
+    desk.write("late.py", "F = 7.0\n");
+    refused(&desk, "late.py has changed");
 }
 
 #[test]

@@ -420,3 +420,16 @@ fn the_package_holds_the_crate_and_nothing_else() {
     assert_none(strangers.map(String::from).collect(), "no data, tests or scripts in the package");
     assert!(!listed.contains(".png"), "{listed}");
 }
+
+#[test]
+fn what_is_cited_is_this_version() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let citation = fs::read_to_string(root.join("CITATION.cff")).unwrap();
+    let licenses = env!("CARGO_PKG_LICENSE").split(" OR ").map(|one| format!("  - {one}\n"));
+    for lines in [
+        format!("version: {}\n", env!("CARGO_PKG_VERSION")),
+        format!("license:\n{}keywords:", licenses.collect::<String>()),
+    ] {
+        assert!(citation.contains(&format!("\n{lines}")), "CITATION.cff lacks\n{lines}");
+    }
+}

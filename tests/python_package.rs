@@ -66,6 +66,11 @@ fn notebooks_restart_interrupt_and_show() {
 }
 
 #[test]
+fn the_guide_shows_what_its_notebook_gives() {
+    passes("test_guide.py");
+}
+
+#[test]
 fn scikit_learns_searches_are_equal_and_kept() {
     passes("test_sklearn.py");
 }

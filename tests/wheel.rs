@@ -91,6 +91,9 @@ fn the_first_page_of_the_readme_works_without_cargo_compiler_or_mpi() {
     let ran = bare(&desk, &["gridmpi", "job.toml"]).exits(0);
     assert!(ran.stdout.contains(block("text output").trim()), "{}", ran.stdout);
     bare(&desk, &["gridmpi", "report", "results/job"]).exits(0);
+    desk.write("trees.py", &block("python file=trees.py"));
+    let ran = bare(&desk, &["python", "trees.py"]).exits(0);
+    assert!(ran.stdout.contains("data/tree3.csv  1      1.5"), "{}", ran.stdout);
     bare(&desk, &["gridmpi", "--quick"]).exits(0);
     let seen = bare(&desk, &["gridmpi", "doctor"]).exits(0);
     assert_eq!(line(&seen, "launcher"), "none: jobs run on threads");

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from .process import in_words
 
 
 class Plan:
@@ -19,7 +22,8 @@ class Plan:
     """
 
     def __init__(self, about: dict[str, Any], text: str) -> None:
-        self.about, self.text = about, text
+        text = text.partition("\n\n")[2]  # behind the name of a job file that goes away
+        self.about, self.text = about, in_words(re.sub(r"gridmpi plan \S+ --pilot (\d+)", r"pilot=\1", text))
         self.tasks: int = about["tasks"]
         self.rows: int = about["rows"]
         self.done: int = about["done"]

@@ -49,7 +49,11 @@ def test_failures_are_raised_or_stand_in_the_list(desk):
     def one_over(x):
         return 1 / x
 
-    with pytest.raises(gridmpi.RunsFailed, match="ZeroDivisionError"):
+    with pytest.raises(gridmpi.RunsFailed, match="ZeroDivisionError.*\n\nNothing is kept: results=FOLDER") as raised:
         gridmpi.map(one_over, [1, 0, 2])
+    assert raised.value.results is None and [row["x"] for row in raised.value.failures] == [0]
+    with pytest.raises(gridmpi.RunsFailed, match="All else is kept") as raised:
+        gridmpi.map(one_over, [1, 0, 2], results="kept")
+    assert len(raised.value.results.runs) == 3
     first, second, third = gridmpi.map(one_over, [1, 0, 2], errors="keep")
     assert (first, third) == (1.0, 0.5) and isinstance(second, gridmpi.RunsFailed)

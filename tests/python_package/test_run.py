@@ -472,6 +472,7 @@ def test_the_other_verbs(desk):
     nest = gridmpi.Nest("verbs").loop("a", [1, 2]).loop("b", [3, 4], reduce="max")
     plan = nest.plan()
     assert (plan.tasks, plan.rows, plan.left, plan.refused) == (4, 2, 4, None) and "4 tasks" in repr(plan)
+    assert "pilot=4" in repr(plan) and "job.toml" not in repr(plan), repr(plan)
     assert not (desk.folder / "results").exists()
     results = nest.run(lambda a, b: a * b)
     assert nest.plan(lambda a, b: a * b).done == 4
@@ -484,6 +485,9 @@ def test_the_other_verbs(desk):
 
     found = nest.check(leaky, tasks=3)
     assert not found and found.about["ok"] is False
+    assert "do not believe" in repr(found) and "depends_on" in repr(found), repr(found)
+    found = nest.check(lambda a, b: a * b, tasks=2)
+    assert found and repr(found).endswith("calls: each gave the same result in all"), repr(found)
     script = nest.sbatch(lambda a, b: a * b, nodes=2, time="1:00:00")
     assert script.startswith("#!") and "job.toml" in script and "--nodes=2" in script
     assert "task" in results.explain(1)

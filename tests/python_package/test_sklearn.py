@@ -43,6 +43,11 @@ def equal(mine, theirs):
         assert getattr(mine, name) == getattr(theirs, name), name
 
 
+def test_without_scikit_learn_the_import_says_what_to_install(desk):
+    ran = desk.python("-S", "-c", "from gridmpi.sklearn import GridSearchCV").ends(1)  # -S: no installed packages
+    assert ran.err.endswith("ModuleNotFoundError: gridmpi.sklearn takes scikit-learn: pip install scikit-learn\n"), ran.err
+
+
 def test_a_search_is_scikit_learns_to_the_last_bit(desk):
     keys = dict(cv=own.KFold(3, shuffle=True, random_state=0), scoring={"r2": "r2", "e": "neg_mean_squared_error"},
                 refit="r2", return_train_score=True)

@@ -21,6 +21,12 @@ def __getattr__(name: str) -> Any:
     """The classes, with scikit-learn, when they are asked for: a process that only looks at a run imports neither."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        searches = importlib.import_module(".searches", __name__)
+    except ModuleNotFoundError as error:
+        if error.name != "sklearn":
+            raise
+        raise ModuleNotFoundError(f"{__name__} takes scikit-learn: pip install scikit-learn", name="sklearn") from None
     for one in __all__:
-        globals()[one] = getattr(importlib.import_module(".searches", __name__), one)
+        globals()[one] = getattr(searches, one)
     return globals()[name]

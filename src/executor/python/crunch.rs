@@ -98,6 +98,13 @@ struct PythonRequest {
     stopped: bool,
 }
 
+impl PythonRequest {
+    /// Whether all its answers have been taken.
+    fn is_done(&self) -> bool {
+        self.taken == self.tasks.end - self.tasks.start
+    }
+}
+
 impl PythonExecutor {
     pub(crate) fn new(
         job: &Arc<Job>,
@@ -232,7 +239,12 @@ impl PythonExecutor {
         let job = task.job;
         // A child that is done with a call has also left its folder.
         let is_awaited = job.workdir.is_some();
-        while (self.answers.is_empty() || is_awaited) && !self.asked.tasks.is_empty() {
+        // One that is done with all has yet to tell what they have imported, which counts for them.
+        while !self.asked.tasks.is_empty() {
+            let has_to_tell = self.asked.is_done() && !self.caller.is_cancelled();
+            if !(self.answers.is_empty() || is_awaited || has_to_tell) {
+                break;
+            }
             let looked = match self.look() {
                 Ok(Some(line)) => self.heed(job, line),
                 Ok(None) => {
@@ -282,7 +294,8 @@ impl PythonExecutor {
 
     /// How long the child may take for what it is at.
     fn limit(&self) -> Option<Duration> {
-        if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
+        let is_at_call = !self.asked.seen.is_loading() && !self.asked.is_done();
+        if is_at_call { self.timeout } else { Some(HOUR) }
     }
 
     /// Takes the answers that are there. Returns whether the child has got further since the last look.
@@ -336,7 +349,8 @@ impl PythonExecutor {
         if goes_on && !cancelled {
             return Ok(());
         }
-        let went_on = (!self.asked.stopped || is_over || cancelled) && self.stop()?;
+        let is_to_stop = !self.asked.stopped && !self.asked.is_done();
+        let went_on = (is_to_stop || is_over || cancelled) && self.stop()?;
         match limit {
             _ if cancelled && self.answers.is_empty() => {
                 let why = "cancelled: the job is being stopped";
