@@ -54,13 +54,7 @@ def map(function: Callable[[Any], Any], values: Iterable[Any], **keys: Unpack[Ru
     task_of = {name: task for task, name in enumerate(dict.fromkeys(names))}  # equal values are called once
     with folder_of("map") as private:
         folder = os.fspath(results) if results is not None else os.path.join(private, "results")
-        try:
-            nest._with(_crunch={"by_place": "x"}).start(function, results=folder, **given).wait(errors)
-        except RunsFailed as error:
-            if results is not None:
-                raise
-            text, failures = str(error).rpartition("\n\n")[0], list(error.failures)  # the folder goes away
-            raise RunsFailed(f"{text}\n\nNothing is kept: results=FOLDER keeps what is done.", None, failures) from None
+        nest._with(_crunch={"by_place": "x"}).start(function, results=folder, **given).wait(errors)
         runs = {run["task"]: run for run in verb(["runs", folder, "--format", "json"])}
 
     def of(name: str) -> Any:

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from ._program import program
@@ -38,6 +39,11 @@ def folder_of(what: str, where: str | None = None) -> Iterator[str]:
             yield folder
         finally:
             private.discard(folder)
+
+
+def is_private(folder: str) -> bool:
+    """Whether a folder goes away."""
+    return any(Path(os.path.abspath(folder)).is_relative_to(one) for one in list(private))
 
 
 def refuse_ranks() -> None:

@@ -22,7 +22,7 @@ from ._program import program
 from .digests import WHOLE
 from .errors import Error, Interrupted, RunsFailed
 from .keys import check_errors
-from .process import Log, message_of, private, refuse_ranks, starter, warn
+from .process import Log, is_private, message_of, refuse_ranks, starter, warn
 from .progress import PERIOD, Bar, Progress, of_folder
 from .results import Results
 
@@ -168,7 +168,7 @@ class Run:
         if self._code in (COMPLETE, SOME_FAILED):
             results = Results(self.results_folder)
             if self._code == SOME_FAILED and errors == "raise":
-                raise failed(results, self._log, self._go_on())
+                raise failed(results, self._log)
             return results
         message = message_of(self._log.lines)
         if self._code == INTERRUPTED:
@@ -177,17 +177,11 @@ class Run:
         message = named(message) or f"gridmpi has ended with {self._code}\n{tail}"
         raise Error(message + differences(self._folder, message))
 
-    def _go_on(self) -> str:
-        """What may be done about runs that have failed."""
-        if any(self._folder.is_relative_to(folder) for folder in list(private)):
-            return 'errors="keep" returns all else; with results=FOLDER it is kept, and the next call makes only these again.'
-        return 'All else is kept: errors="keep" returns it, and the next call makes only these again.'
-
     def __repr__(self) -> str:
         return f"<Run {self.results_folder}: {self.progress.words()}>"
 
 
-def failed(results: Results, log: Log, go_on: str) -> RunsFailed:
+def failed(results: Results, log: Log, way: str = 'errors="keep" returns it, and ') -> RunsFailed:
     """The error for runs that have failed, with the first one's traceback, and what may be done."""
     failures = results.failures
     text = log.failures() or "some results are incomplete"
@@ -200,7 +194,9 @@ def failed(results: Results, log: Log, go_on: str) -> RunsFailed:
         errors = [str(row["error"]) for row in summary if row.get("error")]
         errors += [str(row["final.error"]) for row in summary if row.get("final.error")]
         text += "".join(f"\n\n{error}" for error in dict.fromkeys(errors))
-    return RunsFailed(f"{text}\n\n{go_on}", results, failures)
+    if is_private(results.folder):
+        return RunsFailed(f"{text}\n\nNothing is kept: results=FOLDER keeps what is done.", None, list(failures))
+    return RunsFailed(f"{text}\n\nAll else is kept: {way}the next call makes only these again.", results, failures)
 
 
 def named(message: str) -> str:

@@ -217,5 +217,3 @@ def test_errors_and_warnings_of_a_map_name_no_folder_that_is_gone(desk):
         gridmpi.map(ends, [1, 2], workers=1)
     with pytest.raises(gridmpi.Interrupted, match=r"^SIGTERM: \d of 2 runs are in ended; start it again to go on$"):
         gridmpi.map(ends, [1, 2], workers=1, results="ended")
-    with pytest.raises(gridmpi.RunsFailed, match='errors="keep" returns all else; with results=FOLDER it is kept'):
-        gridmpi.map(abs, ["x"])

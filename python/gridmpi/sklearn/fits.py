@@ -55,12 +55,12 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
     if results is None:
         # Ranks on other hosts see the working folder, but no folder of temporary files.
         with folder_of("search", os.getcwd() if mpi else None) as private:
-            rows = made(tasks, name, Path(private), "With results=FOLDER all else is kept", keys | {"version": "1"})
+            rows = made(tasks, name, Path(private), keys | {"version": "1"})
     else:
         version = digest_of(tasks)
         folder = Path(os.path.abspath(results)) / version
         folder.mkdir(parents=True, exist_ok=True)
-        rows = complete(folder, len(tasks)) or made(tasks, name, folder, "All else is kept", keys | {"version": version})
+        rows = complete(folder, len(tasks)) or made(tasks, name, folder, keys | {"version": version})
     kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
     say(kept)
     return [one["found"] for one in kept]
@@ -74,7 +74,7 @@ def complete(folder: Path, count: int) -> list[Any] | None:
     return rows if len(rows) == count and all(row["status"] == "ok" for row in rows) else None
 
 
-def made(tasks: Sequence[Task], name: str, folder: Path, rest: str, keys: dict[str, Any]) -> list[Any]:
+def made(tasks: Sequence[Task], name: str, folder: Path, keys: dict[str, Any]) -> list[Any]:
     """The runs in a folder, with those that were missing."""
     splits = tasks[0][2].get("split_progress", (0, 1))[1]
     nest = Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits))
@@ -92,7 +92,7 @@ def made(tasks: Sequence[Task], name: str, folder: Path, rest: str, keys: dict[s
         raise_first(Path(place))
         rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
         if any(row["status"] != "ok" for row in rows) or len(rows) != len(tasks):
-            raise failed(Results(folder / RUNS), run._log, f"{rest}: the next call makes only these again.")
+            raise failed(Results(folder / RUNS), run._log, "")
         return rows
 
 
