@@ -76,6 +76,11 @@ fn scikit_learns_searches_are_equal_and_kept() {
 }
 
 #[test]
+fn what_is_parallel_within_a_task_has_its_cores() {
+    passes("test_cores.py");
+}
+
+#[test]
 fn scikit_learns_own_tests_of_its_searches_pass() {
     passes("test_sklearn_own.py");
 }

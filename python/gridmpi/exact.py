@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 from .errors import Error
 
+STORE = "runs.sqlite"  # in the results folder
 SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 TEXTS = ("status", "error", "host", "workdir", "run.workdir", "loop", "group.loop")  # columns that are no values
 FEW = 500  # as many tasks are looked for one by one
@@ -97,6 +99,13 @@ def at_name(value: Any, name: str) -> Iterator[Any]:
             yield from at_name(inner, name[len(field) + 1:])
     if name.startswith("value."):  # a field with the name of another column
         yield from at_name(value, name[len("value."):])
+
+
+def select(folder: Path, sql: str, given: Sequence[Any] = ()) -> Iterator[Any]:
+    """The rows of a query to the store of a results folder."""
+    store = sqlite3.connect(f"{(folder / STORE).absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+    with contextlib.closing(store):
+        yield from store.execute(sql, given)
 
 
 class Exact:
@@ -248,16 +257,11 @@ class Exact:
         return list(self._each(sql, given))
 
     def _each(self, sql: str, given: Sequence[Any] = ()) -> Iterator[Any]:
-        path = self._folder / "runs.sqlite"
         try:
-            store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-            try:
-                yield from store.execute(sql, given)
-            finally:
-                store.close()
+            yield from select(self._folder, sql, given)
         except sqlite3.Error as error:
-            raise Error(f"{path} cannot be read ({error}), so which of the texts NaN and Infinity are numbers is not known; "
-                        "to_polars() and to_arrow() read the results without it") from None
+            raise Error(f"{self._folder / STORE} cannot be read ({error}), so which of the texts NaN and Infinity are numbers "
+                        "is not known; to_polars() and to_arrow() read the results without it") from None
 
     def _changed(self) -> Error:
         return Error(f"{self._folder} has changed while it was read: ask again, or when the run has ended")

@@ -4,60 +4,49 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import io
 import json
-import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..carry import pickled
 from ..functions import write
 
-if TYPE_CHECKING:
-    from .store import Reader
-
 ERRORS = "errors"  # in the folder of the tasks
 
 
-@functools.lru_cache(maxsize=1)
-def opened(folder: str) -> Reader:
-    """The tasks, with NumPy."""
-    from .store import Reader
+class Fits:
+    """The fits in a folder, each of which is called by its place. The first one is read when a child gets this, with the
+    modules that it needs: they are imported before there is a call, whose time is that of a fit.
+    """
 
-    cores = os.environ.get("OMP_NUM_THREADS", "")
-    if cores.isdigit():
-        os.environ.setdefault("LOKY_MAX_CPU_COUNT", cores)  # n_jobs=-1 means the cores of this worker
-    return Reader(folder)
+    def __init__(self, folder: str, splits: int) -> None:
+        self.folder, self.splits = folder, splits
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        from .store import Reader
 
-@contextlib.contextmanager
-def within_cores() -> Iterator[None]:
-    """Estimators that have processes or threads of their own get none where the worker has one core."""
-    import joblib  # type: ignore[import-untyped,unused-ignore]
+        self.reader = Reader(self.folder)
+        self.reader.task(0)
 
-    with joblib.parallel_config("sequential") if os.environ.get("OMP_NUM_THREADS") == "1" else contextlib.nullcontext():
-        yield
-
-
-def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
-    """One fit; the caller reads `kept`, people the scores beside it."""
-    number = candidate * splits + split
-    function, by_place, by_name = opened(folder).task(number)
-    said = io.StringIO()
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), within_cores():
-        try:
-            found = function(*by_place, **by_name)
-        except Exception as error:
-            (Path(folder) / ERRORS).mkdir(exist_ok=True)
-            write(Path(folder) / ERRORS / str(number), raised(error))
-            raise
-    shown = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
-    return {"kept": packed({"found": found, "warnings": shown, "said": said.getvalue()}), **scores(found)}
+    def __call__(self, candidate: int, split: int) -> dict[str, Any]:
+        """One fit; the caller reads `kept`, people the scores beside it."""
+        number = candidate * self.splits + split
+        function, by_place, by_name = self.reader.task(number)
+        said = io.StringIO()
+        with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
+            try:
+                found = function(*by_place, **by_name)
+            except Exception as error:
+                (Path(self.folder) / ERRORS).mkdir(exist_ok=True)
+                write(Path(self.folder) / ERRORS / str(number), raised(error))
+                raise
+        shown = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
+        return {"kept": packed({"found": found, "warnings": shown, "said": said.getvalue()}), **scores(found)}
 
 
 def scores(found: Any) -> dict[str, float]:
