@@ -9,7 +9,7 @@ use crate::master::{Action, Event, Master};
 use crate::model::{GroupSummary, LoopNest, RunError, Tally};
 use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
-use crate::store::OpenStore;
+use crate::store::{OpenStore, RecalledGroups};
 use crate::util::error::Result;
 use crate::util::text::{count, things};
 use crate::util::thread::Ticker;
@@ -31,13 +31,14 @@ pub(super) struct Recall {
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
-    (keep_failed, mut finals): (bool, Option<&mut FinalJudge>),
+    (keep_failed, finals): (bool, Option<&mut FinalJudge>),
     left_out: Vec<Range<u64>>,
     heard: &[usize],
 ) -> Result<Recall> {
     let (closed, unheard) = (ClosedGroups::default(), Vec::new());
-    let mut recall = Recall { actions: Vec::new(), closed, unheard };
-    let mut all_judged = Vec::new();
+    let recall = Recall { actions: Vec::new(), closed, unheard };
+    let all_judged = Vec::new();
+    let mut follow_up = FollowUp { nest, finals, heard, recall, all_judged };
     let mut actions = Vec::new();
     let (mut unscored, mut next) = (0, 0);
     let mut left_out = left_out.into_iter().peekable();
@@ -64,27 +65,11 @@ pub(super) fn recall(
             return Ok(());
         }
         master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
-        for action in actions.drain(..) {
-            match action {
-                Action::Close(summary) => {
-                    groups.close(&summary)?;
-                    if let Some(judged) = finals.as_mut().and_then(|finals| finals.judge(&summary))
-                    {
-                        if let Some(row) = judged.kept {
-                            groups.keep_final(&row, summary.key.index)?;
-                        }
-                        all_judged.push(judged.event);
-                    }
-                    recall.closed.add(&summary, nest.outer());
-                    if heard.contains(&summary.key.level) {
-                        recall.unheard.push(*summary);
-                    }
-                }
-                other => recall.actions.push(other),
-            }
-        }
-        Ok(())
+        follow_up.write(&mut actions, &mut groups)
     })?;
+    master.end_recall(&mut actions);
+    follow_up.write(&mut actions, &mut groups)?;
+    let FollowUp { mut recall, all_judged, .. } = follow_up;
     groups.finish()?;
     for event in all_judged {
         master.on(event, Duration::ZERO, &mut recall.actions);
@@ -105,6 +90,43 @@ pub(super) fn recall(
         );
     }
     Ok(recall)
+}
+
+/// What follows from the groups that close while runs are read.
+struct FollowUp<'a> {
+    nest: &'a LoopNest,
+    finals: Option<&'a mut FinalJudge>,
+    heard: &'a [usize],
+    recall: Recall,
+    all_judged: Vec<Event<'static>>,
+}
+
+impl FollowUp<'_> {
+    /// Writes the groups that have closed, and keeps the other actions for later.
+    fn write(
+        &mut self,
+        actions: &mut Vec<Action<'static>>,
+        groups: &mut RecalledGroups,
+    ) -> Result<()> {
+        for action in actions.drain(..) {
+            let Action::Close(summary) = action else {
+                self.recall.actions.push(action);
+                continue;
+            };
+            groups.close(&summary)?;
+            if let Some(judged) = self.finals.as_mut().and_then(|finals| finals.judge(&summary)) {
+                if let Some(row) = judged.kept {
+                    groups.keep_final(&row, summary.key.index)?;
+                }
+                self.all_judged.push(judged.event);
+            }
+            self.recall.closed.add(&summary, self.nest.outer());
+            if self.heard.contains(&summary.key.level) {
+                self.recall.unheard.push(*summary);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reports how many runs were read, if that takes long, until what this returns is dropped.

@@ -300,7 +300,7 @@ impl Session {
             effects,
             sick,
             tally,
-            is_part: master.goal() < master.tasks(),
+            is_part: master.is_partly_wanted(),
             part: self.part,
             gave_up: master.has_given_up(),
             out_of_time: master.is_out_of_time(),

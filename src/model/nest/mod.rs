@@ -34,6 +34,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::model::key::Key;
 use crate::model::reduce::{Reduce, name_fields};
 use crate::model::results::Winner;
+#[cfg(test)]
+use crate::model::stopping::StopRule;
 use crate::model::value::Value;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
 #[cfg(any(feature = "jobs", feature = "cli"))]
@@ -178,6 +180,14 @@ impl LoopNest {
     pub(crate) fn sized(sizes: &[u64], outer: usize) -> LoopNest {
         let reduce = |level| (level >= outer).then_some(Reduce::max());
         LoopNest::of_sizes(sizes, (0..sizes.len()).map(reduce)).unwrap()
+    }
+
+    /// The same, with a rule to stop points of a loop.
+    #[cfg(test)]
+    pub(crate) fn stopping(&self, level: usize, rule: StopRule) -> LoopNest {
+        let mut loops = self.0.loops.clone();
+        loops[level].stop = Some(rule);
+        LoopNest::of_parts(loops, self.0.head.clone(), Vec::new()).expect("as sound as this one")
     }
 
     /// A nest with the same keys whose inner loops only count, and whose points are numbers. For

@@ -1,0 +1,209 @@
+//! Early stopping: points of a loop of which not all runs are made, because they cannot be the best one, or have fallen
+//! behind.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::key::Key;
+use crate::model::nest::LoopNest;
+use crate::model::policy::Completeness;
+use crate::model::reduce::{BestRule, NumberFold, Reduce};
+
+/// When points of a loop that chooses the best one are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum StopRule {
+    /// When a point cannot be the best any more, whatever its other runs give within this range.
+    Sure(ScoreRange),
+    /// Successive halving: after the first `from` points of the loop inside, the best `1 / by` of the points go on to
+    /// `by` times as many, and so on.
+    Halve { by: u64, from: u64 },
+}
+
+/// The least and the greatest score that a run can have; either may be infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ScoreRange {
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+/// A point that was stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoppedPoint {
+    pub(crate) key: Key,
+    /// How many of its runs were asked for before.
+    pub(crate) asked: u64,
+    pub(crate) why: StopReason,
+}
+
+/// Why a point was stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum StopReason {
+    /// It gives this at best, and the point in this slot of the group has more, or the same and comes first.
+    Beaten { bound: f64, slot: u64, best: f64 },
+    /// After so many points of the loop inside it came in at a place from 1 on, with this score, and as many went on.
+    Behind { after: u64, place: u64, of: u64, went_on: u64, score: Option<f64>, last: Option<f64> },
+}
+
+impl ScoreRange {
+    pub(crate) fn contains(self, score: f64) -> bool {
+        self.least <= score && score <= self.most
+    }
+
+    /// The best score for a fold that takes the greatest (1) or the smallest (-1).
+    pub(crate) fn best(self, sign: f64) -> f64 {
+        if sign > 0.0 { self.most } else { self.least }
+    }
+
+    /// Why a score that is not in the range is wrong.
+    pub(crate) fn refusal(self, score: f64) -> String {
+        format!(
+            "the score {score} is outside score_range = [{}, {}]; widen that, or mend what gives it",
+            self.least, self.most
+        )
+    }
+}
+
+impl StoppedPoint {
+    /// How many of its runs are not made.
+    pub(crate) fn skipped(&self, nest: &LoopNest) -> u64 {
+        nest.task_count(self.key) - self.asked
+    }
+}
+
+impl StopRule {
+    /// What the job file says of it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            StopRule::Sure(ScoreRange { least, most }) => {
+                format!("stop sure in [{least}, {most}]")
+            }
+            StopRule::Halve { by, from } => format!("stop by halves: halve {by}, from {from}"),
+        }
+    }
+
+    /// The level of the loop whose points are added from decision to decision.
+    pub(crate) fn step_level(&self, nest: &LoopNest, level: usize) -> usize {
+        match self {
+            // Only with runs of each point inside is there a bound on the best of them.
+            StopRule::Sure(_) => {
+                let inner = level + 1..nest.depth();
+                let chooses = |l: &usize| matches!(nest.loops()[*l].reduce, Some(Reduce::Best(_)));
+                inner.clone().find(|l| !chooses(l)).unwrap_or(level + 1)
+            }
+            StopRule::Halve { .. } => level + 1,
+        }
+    }
+}
+
+/// What reduces the loop at a level, if it chooses the best point by comparing alone.
+pub(crate) fn chooser(nest: &LoopNest, level: usize) -> Option<&BestRule> {
+    match &nest.loops()[level].reduce {
+        Some(Reduce::Best(rule)) if rule.tolerance.is_none() => Some(rule),
+        _ => None,
+    }
+}
+
+/// The loop of a nest that is stopped early, and how.
+pub(crate) fn stop_of(nest: &LoopNest) -> Option<(usize, StopRule)> {
+    nest.loops().iter().enumerate().find_map(|(level, l)| Some((level, l.stop?)))
+}
+
+/// Why the rules to stop that a nest has cannot be followed: the level of the loop, and what is wrong with it.
+pub(crate) fn check_stops(nest: &LoopNest, require: Completeness) -> Result<(), (usize, String)> {
+    let Some((level, rule)) = stop_of(nest) else { return Ok(()) };
+    check_stop(nest, require, level, rule).map_err(|why| (level, why))?;
+    let also = nest.loops().iter().enumerate().skip(level + 1).find(|(_, l)| l.stop.is_some());
+    match also {
+        None => Ok(()),
+        Some((other, _)) => Err((
+            other,
+            format!("only one loop can stop points, and '{}' does", nest.loops()[level].name),
+        )),
+    }
+}
+
+fn check_stop(
+    nest: &LoopNest,
+    require: Completeness,
+    level: usize,
+    rule: StopRule,
+) -> Result<(), String> {
+    let loops = nest.loops();
+    let rule_of = match &loops[level].reduce {
+        Some(Reduce::Best(rule)) if rule.tolerance.is_some() => {
+            return Err("with within and prefer, a point that is not the best may be chosen, so none can be stopped".to_string());
+        }
+        Some(Reduce::Best(rule)) => rule,
+        _ => return Err("only a loop with reduce = \"max\" or \"min\" can stop points".to_string()),
+    };
+    if level + 1 == nest.depth() {
+        return Err(
+            "there is no loop inside, so each of its points is one run, which cannot be stopped"
+                .to_string(),
+        );
+    }
+    if let Some(joined) = (level..nest.depth()).find(|at| nest.is_joined(*at)) {
+        return Err(format!(
+            "loop '{}' joins its points to those of the loop around it; give it a reduction of its own",
+            loops[joined].name
+        ));
+    }
+    for (at, l) in loops.iter().enumerate().skip(level + 1) {
+        let name = &l.name;
+        let is_sum = match &l.reduce {
+            Some(Reduce::Best(rule)) if rule.tolerance.is_none() && rule.by.is_none() => false,
+            Some(Reduce::Fields(list)) if list.weight.is_none() && list.by.is_none() => {
+                match list.first().fold {
+                    NumberFold::Sum => true,
+                    NumberFold::Mean | NumberFold::Median => false,
+                    NumberFold::Max | NumberFold::Min => false,
+                    other => return Err(unfit(name, &other.name())),
+                }
+            }
+            Some(other) => return Err(unfit(name, &other.text())),
+            None => return Err(unfit(name, "no reduction")),
+        };
+        let (fewest, most) = nest.sizes(at);
+        match rule {
+            StopRule::Halve { .. } if is_sum && fewest < most => {
+                return Err(format!(
+                    "loop '{name}' reduces by sum and has {fewest} to {most} points, so sums are not comparable; use mean"
+                ));
+            }
+            StopRule::Sure(_) if at + 1 < nest.depth() => {
+                let own = l.require.unwrap_or(require);
+                let same = matches!(&l.reduce, Some(Reduce::Best(inner)) if inner.greatest == rule_of.greatest);
+                if own != Completeness::All && !same {
+                    return Err(format!(
+                        "loop '{name}' may lack points (require), each of several runs, and what it gives without them has no bound; set require = \"all\" in it"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    match rule {
+        StopRule::Sure(range) => {
+            if let Some(by) = &rule_of.by {
+                return Err(format!(
+                    "it chooses by '{by}', and score_range is that of the score: choose by the score ([crunch] score = \"...\")"
+                ));
+            }
+            let sign = rule_of.sign();
+            if !range.best(sign).is_finite() {
+                let (end, which) = if sign > 0.0 { ("greatest", "max") } else { ("least", "min") };
+                return Err(format!(
+                    "with {which}, the {end} score must be finite in score_range: [{}, {}] bounds nothing",
+                    range.least, range.most
+                ));
+            }
+        }
+        StopRule::Halve { .. } => {}
+    }
+    Ok(())
+}
+
+fn unfit(name: &str, what: &str) -> String {
+    format!(
+        "loop '{name}' inside reduces by {what}; points can be stopped over loops that reduce by mean, sum, median, max or min, without weight or by"
+    )
+}
