@@ -200,7 +200,12 @@ impl Identity {
             keys,
             but_result,
             score: job.score.clone(),
-            reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
+            reduces: job
+                .nest
+                .loops()
+                .iter()
+                .map(|l| reduce(l.reduce.as_ref()) + &l.stops())
+                .collect(),
             files,
             packages: modules.map(|modules| modules.packages.clone()).unwrap_or_default(),
             reduction_packages: modules

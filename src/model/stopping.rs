@@ -1,12 +1,15 @@
 //! Early stopping: points of a loop of which not all runs are made, because they cannot be the best one, or have fallen
 //! behind.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::key::Key;
 use crate::model::nest::LoopNest;
 use crate::model::policy::Completeness;
 use crate::model::reduce::{BestRule, NumberFold, Reduce};
+use crate::model::results::{RunError, Scored};
 
 /// When points of a loop that chooses the best one are stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,8 +32,11 @@ pub(crate) struct ScoreRange {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoppedPoint {
     pub(crate) key: Key,
-    /// How many of its runs were asked for before.
+    /// How many of its runs were asked for before: those at so many places of the loop at this level, in each of its
+    /// groups.
     pub(crate) asked: u64,
+    pub(crate) step: usize,
+    pub(crate) places: u64,
     pub(crate) why: StopReason,
 }
 
@@ -53,19 +59,62 @@ impl ScoreRange {
         if sign > 0.0 { self.most } else { self.least }
     }
 
-    /// Why a score that is not in the range is wrong.
-    pub(crate) fn refusal(self, score: f64) -> String {
-        format!(
-            "the score {score} is outside score_range = [{}, {}]; widen that, or mend what gives it",
-            self.least, self.most
-        )
+    /// A result whose score is not in the range is none.
+    pub(crate) fn judge(self, scored: Scored) -> Result<Scored, RunError> {
+        match scored.score {
+            Some(score) if !self.contains(score) => {
+                let why = format!("the score {score} is outside score_range = {self}");
+                Err(RunError::NoScore { why, value: Box::new(scored.value.into_value()) })
+            }
+            _ => Ok(scored),
+        }
+    }
+}
+
+impl fmt::Display for ScoreRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {}]", self.least, self.most)
     }
 }
 
 impl StoppedPoint {
     /// How many of its runs are not made.
     pub(crate) fn skipped(&self, nest: &LoopNest) -> u64 {
-        nest.task_count(self.key) - self.asked
+        nest.task_count(self.key).saturating_sub(self.asked)
+    }
+
+    /// Whether a task below it was asked for.
+    pub(crate) fn has_asked(&self, nest: &LoopNest, task: u64) -> bool {
+        let at = nest.ancestor(nest.task(task), self.step + 1);
+        nest.parent(at).is_some_and(|(_, place)| place < self.places)
+    }
+
+    /// The reason as people read it.
+    pub(crate) fn words(&self, nest: &LoopNest) -> String {
+        match &self.why {
+            StopReason::Beaten { bound, slot, best } => {
+                let rule = self.key.level.checked_sub(1).and_then(|level| chooser(nest, level));
+                let at = if rule.is_some_and(|rule| !rule.greatest) { "least" } else { "most" };
+                let group = nest.parent(self.key).map(|(group, _)| group);
+                let other = group.and_then(|group| nest.child(group, *slot));
+                let other = other.map_or(String::new(), |other| {
+                    let shown = nest.shown(other).pop();
+                    shown.map_or(String::new(), |(name, value)| format!("{name} = {value}"))
+                });
+                format!("cannot beat {other}: at {at} {bound} against {best}")
+            }
+            StopReason::Behind { after, place, of, went_on, score, last } => {
+                let inside = &nest.loops()[self.step].name;
+                let number = |score: &Option<f64>| {
+                    score.map_or("no score".to_string(), |score| score.to_string())
+                };
+                format!(
+                    "place {place} of {of} after {after} of loop '{inside}', of which {went_on} went on: {} against {} of the last one",
+                    number(score),
+                    number(last)
+                )
+            }
+        }
     }
 }
 
@@ -73,9 +122,7 @@ impl StopRule {
     /// What the job file says of it.
     pub(crate) fn text(&self) -> String {
         match self {
-            StopRule::Sure(ScoreRange { least, most }) => {
-                format!("stop sure in [{least}, {most}]")
-            }
+            StopRule::Sure(range) => format!("stop sure in {range}"),
             StopRule::Halve { by, from } => format!("stop by halves: halve {by}, from {from}"),
         }
     }
@@ -192,8 +239,7 @@ fn check_stop(
             if !range.best(sign).is_finite() {
                 let (end, which) = if sign > 0.0 { ("greatest", "max") } else { ("least", "min") };
                 return Err(format!(
-                    "with {which}, the {end} score must be finite in score_range: [{}, {}] bounds nothing",
-                    range.least, range.most
+                    "with {which}, the {end} score must be finite in score_range: {range} bounds nothing"
                 ));
             }
         }

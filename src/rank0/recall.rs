@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
-use crate::model::{GroupSummary, LoopNest, RunError, Tally};
+use crate::model::{GroupSummary, LoopNest, RunError, ScoreRange, Tally};
 use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
 use crate::store::{OpenStore, RecalledGroups};
-use crate::util::error::Result;
+use crate::util::error::{Error, Result};
 use crate::util::text::{count, things};
 use crate::util::thread::Ticker;
 
@@ -31,7 +31,7 @@ pub(super) struct Recall {
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
-    (keep_failed, finals): (bool, Option<&mut FinalJudge>),
+    (keep_failed, range, finals): (bool, Option<ScoreRange>, Option<&mut FinalJudge>),
     left_out: Vec<Range<u64>>,
     heard: &[usize],
 ) -> Result<Recall> {
@@ -53,6 +53,11 @@ pub(super) fn recall(
         }
         if outcome.task < next {
             return Ok(());
+        }
+        if let (Some(range), Ok(scored)) = (range, &outcome.result)
+            && let Some(score) = scored.score.filter(|score| !range.contains(*score))
+        {
+            return Err(outside(nest, outcome.task, score, range));
         }
         groups.enter(nest, outcome.task, |key, scored| master.know(key, scored))?;
         // Another score computes nothing anew.
@@ -90,6 +95,19 @@ pub(super) fn recall(
         );
     }
     Ok(recall)
+}
+
+/// The error for a stored run whose score is not in the range.
+fn outside(nest: &LoopNest, task: u64, score: f64, range: ScoreRange) -> Error {
+    let points: Vec<String> = nest
+        .shown(nest.task(task))
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    Error::input(format!(
+        "score_range = {range}: the stored run at {} has the score {score}; widen score_range, or take it out",
+        points.join(", ")
+    ))
 }
 
 /// What follows from the groups that close while runs are read.

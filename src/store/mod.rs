@@ -138,6 +138,7 @@ pub(crate) use run_folder::RunFolder;
 pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
+pub(crate) use stopped_points::StoppedPoints;
 pub(crate) use workdirs::RunFolders;
 
 /// The store is full if more than this waits for the writer. (bytes)

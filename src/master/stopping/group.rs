@@ -272,8 +272,9 @@ impl StoppingGroup {
         let below = facts.nest.tasks_below(self.point(slot));
         let failed = self.runs.range(below.clone()).filter(|(_, run)| run.is_none()).count() as u64;
         let asked = self.runs.range(below).count() as u64;
+        let (step, places) = (facts.step, self.asked);
         self.leave(facts, slot, PointState::Stopped);
-        let point = StoppedPoint { key: self.point(slot), asked, why };
+        let point = StoppedPoint { key: self.point(slot), asked, step, places, why };
         Step::Stop { point, runs: asked - failed, failed, can_count }
     }
 

@@ -46,6 +46,11 @@ impl Loop {
         self.labels.all().is_some()
     }
 
+    /// When it stops points, as a text that follows its reduction.
+    pub(crate) fn stops(&self) -> String {
+        self.stop.map_or(String::new(), |rule| format!(", {}", rule.text()))
+    }
+
     pub(crate) fn label(&self, point: u64) -> Option<&str> {
         self.labels.all()?.get(usize::try_from(point).ok()?)?.as_deref()
     }

@@ -34,7 +34,6 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::model::key::Key;
 use crate::model::reduce::{Reduce, name_fields};
 use crate::model::results::Winner;
-#[cfg(test)]
 use crate::model::stopping::StopRule;
 use crate::model::value::Value;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
@@ -183,11 +182,9 @@ impl LoopNest {
     }
 
     /// The same, with a rule to stop points of a loop.
-    #[cfg(test)]
-    pub(crate) fn stopping(&self, level: usize, rule: StopRule) -> LoopNest {
-        let mut loops = self.0.loops.clone();
-        loops[level].stop = Some(rule);
-        LoopNest::of_parts(loops, self.0.head.clone(), Vec::new()).expect("as sound as this one")
+    pub(crate) fn stopping(mut self, level: usize, rule: StopRule) -> LoopNest {
+        Arc::make_mut(&mut self.0).loops[level].stop = Some(rule);
+        self
     }
 
     /// A nest with the same keys whose inner loops only count, and whose points are numbers. For
