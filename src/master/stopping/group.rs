@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::master::groups::{Missing, PartlyKnown};
+use crate::master::groups::{KnownRun, Missing, PartlyKnown};
 use crate::master::stopping::Step;
 use crate::model::{
-    BestRule, Completeness, Key, LoopNest, ScoreRange, Scored, StopReason, StopRule, StoppedPoint,
-    chooser, number_at,
+    BestRule, Completeness, Key, LoopNest, ScoreRange, StopReason, StopRule, StoppedPoint, chooser,
+    number_at,
 };
 
 /// A group whose points are being decided.
 #[derive(Debug)]
 pub(super) struct StoppingGroup {
     key: Key,
+    /// How many decisions were made. Others' first steps come before later ones.
+    pub(super) decisions: u64,
     /// The first of its points, which are at the next level.
     first: u64,
     states: Vec<PointState>,
     /// Results of runs of the points that are open.
-    runs: BTreeMap<u64, Option<Scored>>,
+    runs: BTreeMap<u64, KnownRun>,
     /// How many tasks are asked for and have no result.
     awaited: u64,
     /// How many points of the stepping loop are asked for, of each open point.
@@ -62,6 +64,7 @@ impl StoppingGroup {
         let states = points.clone().map(|_| PointState::Open).collect();
         StoppingGroup {
             key,
+            decisions: 0,
             first: points.start,
             states,
             runs: BTreeMap::new(),
@@ -79,7 +82,7 @@ impl StoppingGroup {
     }
 
     /// Takes a result. Returns whether all that are asked for are there.
-    pub(super) fn settle(&mut self, task: u64, result: Option<Scored>) -> bool {
+    pub(super) fn settle(&mut self, task: u64, result: KnownRun) -> bool {
         self.runs.insert(task, result);
         self.awaited -= 1;
         self.awaited == 0
@@ -103,6 +106,7 @@ impl StoppingGroup {
         rule: StopRule,
         require: Completeness,
     ) -> Decision {
+        self.decisions += 1;
         let chooser = chooser(nest, self.key.level).expect("checked before the start");
         let step = rule.step_level(nest, self.key.level);
         let facts = Facts { nest, require, chooser, step };
@@ -270,7 +274,9 @@ impl StoppingGroup {
 
     fn stop(&mut self, facts: Facts, slot: u64, why: StopReason, can_count: bool) -> Step {
         let below = facts.nest.tasks_below(self.point(slot));
-        let failed = self.runs.range(below.clone()).filter(|(_, run)| run.is_none()).count() as u64;
+        let failed =
+            self.runs.range(below.clone()).filter(|(_, run)| **run == KnownRun::Failed).count()
+                as u64;
         let asked = self.runs.range(below).count() as u64;
         let (step, places) = (facts.step, self.asked);
         self.leave(facts, slot, PointState::Stopped);

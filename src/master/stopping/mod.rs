@@ -9,14 +9,15 @@ mod group;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::master::groups::KnownRun;
 use crate::model::{Completeness, Key, LoopNest, Scored, StopRule, StoppedPoint, chooser, stop_of};
 use group::StoppingGroup;
 
 /// What the master has to do next for a group.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
-    /// Hand these tasks out.
-    Ask(Range<u64>),
+    /// Hand these tasks out, in this step of the group.
+    Ask(Range<u64>, u64),
     /// Hand this task out, which was attempted so often in earlier starts.
     AskAgain(u64, u32),
     /// Take this result, which was there before it was asked for.
@@ -95,6 +96,11 @@ impl EarlyStopping {
         self.unasked.insert(run.task, run);
     }
 
+    /// How many groups have a decision to come.
+    pub(super) fn open_groups(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     /// Whether a group that was never opened has results.
     pub(super) fn has_unasked_runs(&self) -> bool {
         let last = self.unasked.last_key_value();
@@ -133,7 +139,7 @@ impl EarlyStopping {
     /// Takes the result of a task that is asked for.
     pub(super) fn settle(&mut self, task: u64, result: Option<&Scored>, steps: &mut Vec<Step>) {
         let index = self.group_of(task);
-        let result = result.map(|scored| self.trimmed(scored));
+        let result = self.trimmed(result);
         let Some(group) = self.open.get_mut(&index) else { return };
         if group.settle(task, result) {
             self.advance(index, steps);
@@ -152,10 +158,12 @@ impl EarlyStopping {
     }
 
     /// What decisions need of a result.
-    fn trimmed(&self, result: &Scored) -> Scored {
-        match chooser(&self.nest, self.level).and_then(|rule| rule.by.as_ref()) {
-            Some(_) => result.clone(),
-            None => Scored { score: result.score, ..Scored::default() },
+    fn trimmed(&self, result: Option<&Scored>) -> KnownRun {
+        let by_field = chooser(&self.nest, self.level).is_some_and(|rule| rule.by.is_some());
+        match result {
+            None => KnownRun::Failed,
+            Some(Scored { score: Some(score), .. }) if !by_field => KnownRun::Number(*score),
+            Some(scored) => KnownRun::Value(Box::new(scored.clone())),
         }
     }
 
@@ -198,17 +206,16 @@ impl EarlyStopping {
         let mut special: Vec<u64> = known.chain(tried).collect();
         special.sort_unstable();
         special.dedup();
-        let results = special.iter().map(|task| Some(&self.unasked.get(task)?.result));
-        let trimmed: Vec<_> = results
-            .map(|result| result.map(|result| result.as_ref().map(|scored| self.trimmed(scored))))
-            .collect();
+        let trimmed = |task| Some(self.trimmed(self.unasked.get(task)?.result.as_ref()));
+        let trimmed: Vec<Option<KnownRun>> = special.iter().map(trimmed).collect();
         let group = self.open.get_mut(&index).expect("it asks");
+        let step = group.decisions;
         let (mut from, mut again) = (tasks.start, 0);
         let mut ask = |from: u64, to: u64, group: &mut StoppingGroup, steps: &mut Vec<Step>| {
             if from < to {
                 group.await_tasks(to - from);
                 awaited += to - from;
-                steps.push(Step::Ask(from..to));
+                steps.push(Step::Ask(from..to, step));
             }
         };
         for (task, result) in special.into_iter().zip(trimmed) {
