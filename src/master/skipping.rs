@@ -1,6 +1,6 @@
 //! Carries out what early stopping decides: asks for tasks, takes results that are there, closes points.
 
-use crate::master::stopping::{Step, UnaskedRun};
+use crate::master::stopping::{GroupStep, UnaskedRun};
 use crate::master::{Action, Master};
 use crate::model::{AttemptResult, Key, PointCounts, RunBatch, Scored, SlotResult};
 
@@ -53,7 +53,7 @@ impl Master {
     }
 
     /// Puts runs into their groups that are asked for, and keeps the others.
-    pub(super) fn settle_asked(&mut self, runs: &RunBatch, steps: &mut Vec<Step>) {
+    pub(super) fn settle_asked(&mut self, runs: &RunBatch, steps: &mut Vec<GroupStep>) {
         let Some(early) = &mut self.early else { return };
         for run in runs.clone().into_results() {
             let (task, result) = (run.task, run.result.ok());
@@ -67,13 +67,14 @@ impl Master {
     }
 
     /// Carries out what was decided, and reports the groups that close by it.
-    pub(super) fn carry_out(&mut self, steps: Vec<Step>, actions: &mut Vec<Action>) {
+    pub(super) fn carry_out(&mut self, steps: Vec<GroupStep>, actions: &mut Vec<Action>) {
         for step in steps {
             match step {
-                Step::Ask(..) | Step::AskAgain(..) if self.stopping || self.wanted.is_some() => {}
-                Step::Ask(tasks, step) => self.queue.ask(tasks, step),
-                Step::AskAgain(task, attempts) => self.queue.give_back(task, attempts),
-                Step::Take(UnaskedRun { task, result, is_recalled }) => {
+                GroupStep::Ask(..) | GroupStep::AskAgain(..)
+                    if self.stopping || self.wanted.is_some() => {}
+                GroupStep::Ask(tasks, step) => self.queue.ask(tasks, step),
+                GroupStep::AskAgain(task, attempts) => self.queue.give_back(task, attempts),
+                GroupStep::Take(UnaskedRun { task, result, is_recalled }) => {
                     if is_recalled {
                         self.tally.recalled += 1;
                         self.tally.done += 1;
@@ -82,8 +83,8 @@ impl Master {
                     let item = SlotResult::of_run(result);
                     self.groups.put(self.nest.task(task), item, &mut self.closed);
                 }
-                Step::Complete(key) => self.groups.decide(key, &mut self.closed),
-                Step::Stop { point, runs, failed, can_count } => {
+                GroupStep::Complete(key) => self.groups.decide(key, &mut self.closed),
+                GroupStep::Stop { point, runs, failed, can_count } => {
                     self.tally.skipped += point.skipped(&self.nest);
                     self.tally.stopped += 1;
                     let points = self.points_below(point.key, can_count);
