@@ -90,7 +90,7 @@ impl StoppingGroup {
 
     /// Whether a task is asked for and has no result.
     pub(super) fn awaits(&self, nest: &LoopNest, rule: StopRule, task: u64) -> bool {
-        let step = rule.step_level(nest, self.key.level);
+        let step = step_level(rule, nest, self.key.level);
         let slot = nest.ancestor(nest.task(task), self.key.level + 1).index - self.first;
         if self.states[slot as usize] != PointState::Open || self.runs.contains_key(&task) {
             return false;
@@ -108,7 +108,7 @@ impl StoppingGroup {
     ) -> Decision {
         self.decisions += 1;
         let chooser = chooser(nest, self.key.level).expect("checked before the start");
-        let step = rule.step_level(nest, self.key.level);
+        let step = step_level(rule, nest, self.key.level);
         let context = DecisionContext { nest, require, chooser, step };
         match rule {
             StopRule::Sure(_) if self.asked == 0 => self.go_on(context, 1, Vec::new()),
