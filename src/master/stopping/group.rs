@@ -7,7 +7,7 @@ use crate::master::groups::{KnownRun, Missing, PartlyKnown};
 use crate::master::stopping::GroupStep;
 use crate::model::{
     BestRule, Completeness, Key, LoopNest, ScoreRange, StopReason, StopRule, StoppedPoint, chooser,
-    number_at,
+    number_at, step_level,
 };
 
 /// A group whose points are being decided.
