@@ -290,6 +290,10 @@ pub(crate) struct Tally {
     pub(crate) done: u64,
     /// Recorded runs of earlier starts.
     pub(crate) recalled: u64,
+    /// Runs that are not made, of points that were stopped.
+    pub(crate) skipped: u64,
+    /// How many points were stopped.
+    pub(crate) stopped: u64,
     /// Attempts that failed and were followed by another.
     pub(crate) retried: u64,
     /// Tasks requeued because their worker or a message was lost.

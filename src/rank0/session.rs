@@ -207,7 +207,7 @@ impl Session {
         let mut finals = finals.map(|found| FinalJudge::new(&job, found, known, keep_failed));
         let heard: Vec<usize> = listeners.iter().map(|(level, _)| *level).collect();
         let from = (&opened, &job.nest);
-        let judge = (keep_failed, finals.as_mut());
+        let judge = (keep_failed, job.policy.score_range, finals.as_mut());
         let recalled = recall(&mut master, from, judge, left_out, &heard)?;
         let Recall { actions, closed, unheard } = recalled;
         #[cfg(feature = "cli")]
@@ -300,7 +300,7 @@ impl Session {
             effects,
             sick,
             tally,
-            is_part: master.goal() < master.tasks(),
+            is_part: master.is_partly_wanted(),
             part: self.part,
             gave_up: master.has_given_up(),
             out_of_time: master.is_out_of_time(),
