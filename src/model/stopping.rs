@@ -83,6 +83,13 @@ impl StoppedPoint {
         nest.task_count(self.key).saturating_sub(self.asked)
     }
 
+    /// How many points it is for a best that is chosen among the points of loops down to a level.
+    #[cfg(feature = "cli")]
+    pub(crate) fn points(&self, nest: &LoopNest, level: usize) -> u64 {
+        let below = nest.keys_below(self.key, level.max(self.key.level));
+        below.end - below.start
+    }
+
     /// Whether a task below it was asked for.
     pub(crate) fn has_asked(&self, nest: &LoopNest, task: u64) -> bool {
         let at = nest.ancestor(nest.task(task), self.step + 1);

@@ -1,0 +1,263 @@
+//! What people read in the terminal of a job that stops points early: the table, `status`, `best`, `runs`, `explain` and
+//! the other verbs.
+
+mod common;
+
+use std::fs;
+use std::process::Stdio;
+
+use common::{Desk, Ran, gridmpi, wait_until};
+use serde_json::{Value as Json, json};
+
+/// The greater alpha is, the better; `r2` says the contrary.
+const FIT: &str = "
+import os, time
+def crunch(d, alpha, fold):
+    with open('calls', 'a') as log: log.write(f'{d} {alpha} {fold}\\n')
+    while d == 'b' and os.path.exists('wait'): time.sleep(0.02)
+    if d == 'b' and alpha == 2 and os.path.exists('fails'): raise ValueError('singular')
+    return {'score': round(alpha / 10 + fold / 1000, 3), 'r2': -alpha}
+";
+
+/// Two data sets of 8 points of 9 folds, with keys in `[crunch]` and in the loop over alpha.
+fn job(crunch: &str, alpha: &str) -> String {
+    format!(
+        "[crunch]\npython = \"fit.py:crunch\"\n{crunch}\n\
+         [[loop]]\nname = \"d\"\nvalues = [\"a\", \"b\"]\n\
+         [[loop]]\nname = \"alpha\"\nvalues = [1, 2, 3, 4, 5, 6, 7, 8]\nreduce = \"max\"\n{alpha}\n\
+         [[loop]]\nname = \"fold\"\nrange = {{ from = 0, to = 9 }}\nreduce = \"mean\"\n"
+    )
+}
+
+/// Of each data set 8, then 3, then 1 of the points go on: 8 runs, 2 more of three points, 6 more of one.
+fn halves() -> String {
+    job("", "stop = { halve = 3 }")
+}
+
+fn surely() -> String {
+    job("score_range = [0, 1]", "stop = \"sure\"")
+}
+
+fn desk(text: &str) -> Desk {
+    let desk = Desk::with_job(text);
+    desk.write("fit.py", FIT);
+    desk.write("calls", "");
+    desk
+}
+
+fn run(desk: &Desk) -> Ran {
+    desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out"])
+}
+
+/// The cells of each line, which stand two spaces apart.
+fn cells(text: &str) -> Vec<Vec<String>> {
+    let line = |line: &str| {
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        cells.map(String::from).collect()
+    };
+    text.lines().map(line).collect()
+}
+
+fn json_of(desk: &Desk, arguments: &[&str]) -> Json {
+    desk.run(gridmpi(), &[arguments, &["--format", "json"]].concat()).exits(0).json()
+}
+
+fn contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+}
+
+#[test]
+fn the_table_and_the_status_say_how_many_points_were_stopped() {
+    let desk = desk(&halves());
+    let ran = run(&desk).exits(0);
+    let all = cells(&ran.stdout);
+    let expected = ["a", "8", "0.804", "-8", "20 of 72, 52 skipped", "best of 8, 7 stopped early"];
+    assert_eq!(all[1], expected, "{}", ran.stdout);
+    let parts = ["40 runs in ", "104 of 144 runs were not needed: 14 points were stopped early"];
+    contains(&ran.stderr, &parts);
+    let first = "40 runs, 104 skipped of 144 (100%), 0 failed; 14 points stopped early";
+    let status = desk.says(&["status", "out"]);
+    assert!(
+        status.starts_with(&format!("job: complete\n{first}\n2 of 2 groups closed\n")),
+        "{status}"
+    );
+    contains(&status, &["20 of 72 runs, 52 skipped"]);
+    let status = json_of(&desk, &["status", "out"]);
+    assert_eq!((&status["done"], &status["tasks"]), (&json!(40), &json!(144)));
+    assert_eq!((&status["skipped"], &status["stopped"]), (&json!(104), &json!(14)));
+    assert_eq!(status["groups"]["latest"][0]["skipped"], json!(52));
+    // Nothing is left, and nothing is told twice.
+    let again = run(&desk).exits(0);
+    assert_eq!(again.stdout, ran.stdout);
+    contains(&again.stderr, &["nothing left to compute", parts[1]]);
+}
+
+#[test]
+fn a_job_that_stops_nothing_says_nothing_of_it() {
+    let desk = desk(&job("", ""));
+    let ran = run(&desk).exits(0);
+    assert_eq!(cells(&ran.stdout)[1], ["a", "8", "0.804", "-8", "72 of 72"], "{}", ran.stdout);
+    let status = json_of(&desk, &["status", "out"]).to_string();
+    let best = json_of(&desk, &["best", "out", "--top", "3"]).to_string();
+    let explained = json_of(&desk, &["explain", "out", "3"]).to_string();
+    for text in [&ran.stderr, &status, &best, &explained] {
+        assert!(!text.contains("skipped") && !text.contains("stopped"), "{text}");
+    }
+    assert_eq!(
+        desk.says(&["status", "out"]).lines().nth(1),
+        Some("144 of 144 runs (100%), 0 failed")
+    );
+}
+
+#[test]
+fn points_that_failed_and_points_that_were_stopped_are_both_told() {
+    let desk = desk(&job("retries = 0", "require = 0.5\nstop = { halve = 3 }"));
+    desk.write("fails", "");
+    let ran = run(&desk).exits(100);
+    let all = cells(&ran.stdout);
+    let expected = ["b", "8*", "0.804", "-8", "19 of 72, 1 failed, 52 skipped"];
+    assert_eq!(all[2][..5], expected, "{}", ran.stdout);
+    // The point that failed is the last one, so it is stopped too.
+    assert_eq!(all[2][5], "best of 7 of 8, 1 failed, 7 stopped early", "{}", ran.stdout);
+    contains(&ran.stderr, &["1 of 144 runs failed"]);
+    contains(&desk.says(&["status", "out"]), &["20 of 72 runs, 1 failed, 52 skipped"]);
+    let failed = cells(&desk.says(&["runs", "out", "--failed"]));
+    assert_eq!(failed.len(), 2, "{failed:?}");
+}
+
+#[test]
+fn a_run_under_way_is_measured_by_the_runs_that_it_needs() {
+    let desk = desk(&halves());
+    desk.write("wait", "");
+    let mut command = gridmpi();
+    command.args(["run", "job.toml", "--threads", "2", "--out", "out"]).current_dir(desk.path(""));
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let status = || desk.run(gridmpi(), &["status", "out"]).stdout;
+    wait_until("a group whose points are stopped", || status().contains("52 skipped of 144"));
+    let going = status();
+    // 20 of the 92 runs that are left over are done, and how long the others take is a bound.
+    let of_them = "20 runs, 52 skipped of 144 (21.7%), 0 failed, ";
+    contains(
+        &going,
+        &[of_them, ", at most ", "; 7 points stopped early", "20 of 72 runs, 52 skipped"],
+    );
+    fs::remove_file(desk.path("wait")).unwrap();
+    assert!(run.wait().unwrap().success());
+    assert_eq!(json_of(&desk, &["status", "out"])["skipped"], json!(104));
+}
+
+#[test]
+fn a_skipped_task_says_why_and_how_it_is_computed_all_the_same() {
+    let desk = desk(&halves());
+    run(&desk).exits(0);
+    let told = desk.says(&["explain", "out", "d=a", "alpha=1", "fold=5"]);
+    contains(
+        &told,
+        &[
+            "status    skipped\nskipped   d a, alpha 1 was stopped: place 8 of 8 after 1 of loop 'fold', ",
+            "1 of its 9 runs was needed\n",
+            "take stop out of the job and start it again; run --only computes one",
+            "group     d a, alpha 1, over fold: stopped, place 8 of 8 ",
+            "group     d a, over alpha: complete, mean score 0.804 from 20 runs, 0 failed, 52 skipped, 7 points stopped early",
+        ],
+    );
+    let told = json_of(&desk, &["explain", "out", "5"]);
+    assert_eq!((&told["status"], &told["score"]), (&json!("skipped"), &Json::Null));
+    let stopped = &told["stopped"];
+    assert_eq!((&stopped["asked"], &stopped["runs"]), (&json!(1), &json!(9)));
+    assert_eq!(stopped["coordinates"], json!({ "d": "a", "alpha": 1 }));
+    assert!(stopped["reason"].as_str().unwrap().starts_with("place 8 of 8"), "{told}");
+    assert_eq!(told["groups"][0]["status"], "stopped");
+    assert_eq!(
+        (&told["groups"][1]["skipped"], &told["groups"][1]["stopped"]),
+        (&json!(52), &json!(7))
+    );
+    // A run that was made before its point was stopped.
+    let told = desk.says(&["explain", "out", "0"]);
+    contains(&told, &["status    ok\nscore     0.1\n", "alpha 1, over fold: stopped, "]);
+    let told = desk.says(&["explain", "out", "d=a", "alpha=8", "fold=5"]);
+    contains(&told, &["alpha 8, over fold: complete, "]);
+    // --only computes it, and stores nothing.
+    desk.calls();
+    let only = desk.run(gridmpi(), &["run", "job.toml", "--only", "5"]).exits(0);
+    assert_eq!(only.stdout, "{\"score\":0.105,\"r2\":-1}\n");
+    assert_eq!(desk.calls(), ["a 1 5"]);
+}
+
+#[test]
+fn stopped_points_have_no_rank_and_what_they_could_be_is_refused() {
+    let refusal = "14 points were stopped early and are not ranked, but could be among the places that are asked for";
+    let way = "Remove `stop` and run again, which computes only what is missing";
+    for (text, by_score) in [(halves(), 2), (surely(), 0)] {
+        let desk = desk(&text);
+        run(&desk).exits(0);
+        let told = cells(&desk.says(&["best", "out"]));
+        assert_eq!(told[1], ["a", "8", "0.804", "9", "(best of 8, 7 stopped early)"], "{told:?}");
+        let found = json_of(&desk, &["best", "out"]);
+        let row = &found[0];
+        assert_eq!((&row["stopped"], &row["status"]), (&json!(7), &json!("complete")));
+        let made = row["runs"].as_u64().unwrap() + row["skipped"].as_u64().unwrap();
+        assert_eq!((made, &row["best"][0]["coordinates"]), (72, &json!({ "alpha": 8 })));
+        // Of the job's own measure, the first place is known where the points were stopped surely.
+        let own = desk.run(gridmpi(), &["best", "out", "--max", "score"]).exits(by_score);
+        assert!(by_score == 0 || own.stderr.contains(refusal), "{}", own.stderr);
+        for more in [
+            &["--top", "2"][..],
+            &["--max", "r2"],
+            &["--min", "score"],
+            &["--by", "alpha"],
+            &["--max", "score", "--top", "2"],
+        ] {
+            let refused = desk.run(gridmpi(), &[&["best", "out"], more].concat()).exits(2);
+            assert_eq!(refused.stdout, "", "{more:?}");
+            contains(&refused.stderr, &[refusal, way]);
+        }
+        // The way that is named, which computes what is missing alone.
+        let (done, crunch) =
+            (desk.calls().len(), if by_score == 0 { "score_range = [0, 1]" } else { "" });
+        desk.write("job.toml", &job(crunch, ""));
+        run(&desk).exits(0);
+        assert_eq!(done + desk.calls().len(), 144);
+        let told = cells(&desk.says(&["best", "out", "--top", "2"]));
+        assert_eq!((told[1].len(), &told[2][2][..]), (5, "7"), "{told:?}");
+        assert_eq!(cells(&desk.says(&["best", "out", "--max", "r2"]))[1][1], "1");
+    }
+}
+
+#[test]
+fn the_best_of_outer_loops_are_known_where_points_inside_were_stopped() {
+    let text = "
+[crunch]
+python = \"fit.py:crunch\"
+score_range = [0, 1]
+[[loop]]
+name = \"family\"
+values = [1, 2, 3]
+reduce = \"max\"
+[[loop]]
+name = \"alpha\"
+values = [1, 2, 3, 4, 5, 6]
+reduce = \"max\"
+stop = \"sure\"
+[[loop]]
+name = \"fold\"
+range = { from = 0, to = 9 }
+reduce = \"mean\"
+";
+    let desk = Desk::with_job(text);
+    let code = "def crunch(family, alpha, fold): return (family + alpha) / 10\n";
+    desk.write("fit.py", code);
+    let ran = run(&desk).exits(0);
+    // Both loops choose together.
+    let row = cells(&ran.stdout).remove(1);
+    assert_eq!(row[..3], ["3", "6", "0.9"]);
+    assert!(row.last().unwrap().starts_with("best of 18, "), "{row:?}");
+    // In each family the best is the job's own.
+    let found = cells(&desk.says(&["best", "out", "--by", "family"]));
+    let known: Vec<&[String]> = found[1..].iter().map(|row| &row[..3]).collect();
+    assert_eq!(known, [["3", "6", "0.9"], ["2", "6", "0.8"], ["1", "6", "0.7"]]);
+    desk.run(gridmpi(), &["best", "out", "--by", "alpha"]).exits(2);
+    desk.run(gridmpi(), &["best", "out", "--top", "3"]).exits(2);
+}
