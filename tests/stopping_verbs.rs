@@ -261,3 +261,76 @@ reduce = \"mean\"
     desk.run(gridmpi(), &["best", "out", "--by", "alpha"]).exits(2);
     desk.run(gridmpi(), &["best", "out", "--top", "3"]).exits(2);
 }
+
+#[test]
+fn a_plan_counts_what_may_be_left_and_not_what_was_skipped() {
+    let desk = desk(&halves());
+    let most = "Points of loop alpha are stopped early (stop by halves: halve 3, from 1): what is left to do, and how long that takes, is the most.";
+    contains(&desk.says(&["plan", "job.toml", "--out", "out"]), &[most, "nothing is done yet"]);
+    let piloted = desk.says(&["plan", "job.toml", "--out", "out", "--pilot", "10"]);
+    contains(
+        &piloted,
+        &[most, "10 of 144 runs are there", "; at most 134 tasks would be done", "take at most "],
+    );
+    run(&desk).exits(0);
+    let all = desk.says(&["plan", "job.toml", "--out", "out"]);
+    let done = "out: 40 of 144 runs are there and would be reused, 104 are not needed; 0 tasks would be done.";
+    contains(&all, &[done, "\nNothing is left to do."]);
+    let told = json_of(&desk, &["plan", "job.toml", "--out", "out"]);
+    assert_eq!(told["stop"], json!({ "loop": "alpha", "rule": "stop by halves: halve 3, from 1" }));
+    let counts = ["done", "skipped", "left"].map(|key| told[key].as_u64().unwrap());
+    assert_eq!(counts, [40, 104, 0]);
+    let fresh = desk.says(&["plan", "job.toml", "--out", "out", "--fresh"]);
+    contains(&fresh, &[most, "the 144 tasks to do take at most "]);
+    // Without the rule all are left, and another rule may need any of them.
+    let there = 144 - desk.sql("SELECT count(*) FROM runs")[0].parse::<u64>().unwrap();
+    desk.write("job.toml", &job("", ""));
+    let without = desk.says(&["plan", "job.toml", "--out", "out"]);
+    contains(&without, &[&format!("; {there} tasks would be done")]);
+    assert!(
+        !without.contains("stop") && !without.contains(&format!("at most {there}")),
+        "{without}"
+    );
+    desk.write("job.toml", &surely());
+    let other = desk.says(&["plan", "job.toml", "--out", "out"]);
+    contains(&other, &[&format!("; at most {there} tasks would be done")]);
+}
+
+#[test]
+fn other_verbs_say_what_stopping_is_to_them() {
+    let desk = desk(&surely());
+    run(&desk).exits(0);
+    let compared = desk.says(&["compare", "job.toml", "--out", "out", "--workers", "2"]);
+    contains(
+        &compared,
+        &[
+            "= 144 tasks on 2 workers",
+            "All tasks are compared: that loop 'alpha' stops points early",
+        ],
+    );
+    let compared = json_of(&desk, &["compare", "job.toml", "--workers", "2", "--seconds", "1"]);
+    assert_eq!((&compared["without_stop_of"], &compared["tasks"]), (&json!("alpha"), &json!(144)));
+    let measured =
+        ["compare", "job.toml", "--out", "out", "--workers", "2", "--split", "1+1", "--real"];
+    contains(&desk.says(&measured), &["measured", "split:1+1"]);
+    let batch = ["sbatch", "job.toml", "--out", "out", "--threads", "4"];
+    contains(&desk.says(&batch), &["proposed: 0 tasks left, "]);
+    let parts = desk.run(gridmpi(), &[&batch[..], &["--parts", "2"]].concat()).exits(2);
+    contains(&parts.stderr, &["--parts: loop 'alpha' stops points, which a part of a job cannot"]);
+    desk.run(gridmpi(), &["run", "job.toml", "--strategy", "outer", "--out", "other"]).exits(2);
+    let told = desk.run(gridmpi(), &["log", "out", "d=a", "alpha=1", "fold=8"]).exits(0);
+    contains(
+        &told.stderr,
+        &["task 8 was skipped, as its point was stopped early: cannot beat alpha = "],
+    );
+    let told = desk.run(gridmpi(), &["log", "out", "8", "--follow"]).exits(0);
+    contains(&told.stderr, &["task 8 was skipped"]);
+    // A score that is outside the range fails its run, and a check says so.
+    let text =
+        surely().replace("python = \"fit.py:crunch\"", "command = [\"echo\", \"0.{alpha}\"]");
+    desk.write("other.toml", &text.replace("[0, 1]", "[0, 0.3]"));
+    let checked = desk.run(gridmpi(), &["check", "other.toml", "--tasks", "4"]);
+    let words = "Points of loop 'alpha' are stopped early (stop sure in [0, 0.3])";
+    contains(&checked.stdout, &[words, "is outside score_range = [0, 0.3]"]);
+    assert_eq!(checked.code, 100, "{}", checked.stdout);
+}
