@@ -15,7 +15,7 @@ use crate::model::{
     SlotResult, Winner, choose, stop_of,
 };
 use open_group::{EndedGroup, OpenGroup};
-pub(super) use partly::{Missing, PartlyKnown};
+pub(super) use partly::{KnownRun, Missing, PartlyKnown};
 
 #[derive(Debug)]
 pub(super) struct OpenGroups {

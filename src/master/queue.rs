@@ -43,8 +43,9 @@ enum Stream {
     Ranked(RankedOrder),
     /// Keeps its requeued tasks itself.
     Nested(NestedQueue),
-    /// Tasks that were asked for, from their first to the one behind the last, in grid order.
-    Asked(BTreeMap<u64, u64>),
+    /// Tasks that were asked for, by step and first task, up to the one behind the last: so groups are decided side by
+    /// side, and the time until a decision is filled with others' tasks.
+    Asked(BTreeMap<(u64, u64), u64>),
 }
 
 impl TaskQueue {
@@ -87,11 +88,11 @@ impl TaskQueue {
         TaskQueue { stream: Stream::Asked(BTreeMap::new()), fresh: 0, ..all }
     }
 
-    /// Adds tasks that are asked for.
-    pub(super) fn ask(&mut self, tasks: Range<u64>) {
+    /// Adds tasks that are asked for in this step of their group.
+    pub(super) fn ask(&mut self, tasks: Range<u64>, step: u64) {
         if let Stream::Asked(asked) = &mut self.stream {
             self.fresh += tasks.end - tasks.start;
-            asked.insert(tasks.start, tasks.end);
+            asked.insert((step, tasks.start), tasks.end);
         }
     }
 
@@ -325,10 +326,10 @@ impl TaskQueue {
             Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
             Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
             Stream::Asked(asked) => {
-                let (start, end) = asked.pop_first()?;
+                let ((step, start), end) = asked.pop_first()?;
                 let until = end.min(start + most);
                 if until < end {
-                    asked.insert(until, end);
+                    asked.insert((step, until), end);
                 }
                 start..until
             }

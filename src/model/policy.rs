@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::needs::Needs;
 use crate::model::run_output::KeptLogs;
-use crate::model::stopping::ScoreRange;
+use crate::model::stop_rule::ScoreRange;
 
 /// How a job is run; common to job files and studies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,32 +1,13 @@
 //! Early stopping: points of a loop of which not all runs are made, because they cannot be the best one, or have fallen
 //! behind.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::model::key::Key;
 use crate::model::nest::LoopNest;
 use crate::model::policy::Completeness;
 use crate::model::reduce::{BestRule, NumberFold, Reduce};
-use crate::model::results::{RunError, Scored};
-
-/// When points of a loop that chooses the best one are stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum StopRule {
-    /// When a point cannot be the best any more, whatever its other runs give within this range.
-    Sure(ScoreRange),
-    /// Successive halving: after the first `from` points of the loop inside, the best `1 / by` of the points go on to
-    /// `by` times as many, and so on.
-    Halve { by: u64, from: u64 },
-}
-
-/// The least and the greatest score that a run can have; either may be infinite.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ScoreRange {
-    pub(crate) least: f64,
-    pub(crate) most: f64,
-}
+use crate::model::stop_rule::StopRule;
 
 /// A point that was stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,34 +28,6 @@ pub(crate) enum StopReason {
     Beaten { bound: f64, slot: u64, best: f64 },
     /// After so many points of the loop inside it came in at a place from 1 on, with this score, and as many went on.
     Behind { after: u64, place: u64, of: u64, went_on: u64, score: Option<f64>, last: Option<f64> },
-}
-
-impl ScoreRange {
-    pub(crate) fn contains(self, score: f64) -> bool {
-        self.least <= score && score <= self.most
-    }
-
-    /// The best score for a fold that takes the greatest (1) or the smallest (-1).
-    pub(crate) fn best(self, sign: f64) -> f64 {
-        if sign > 0.0 { self.most } else { self.least }
-    }
-
-    /// A result whose score is not in the range is none.
-    pub(crate) fn judge(self, scored: Scored) -> Result<Scored, RunError> {
-        match scored.score {
-            Some(score) if !self.contains(score) => {
-                let why = format!("the score {score} is outside score_range = {self}");
-                Err(RunError::NoScore { why, value: Box::new(scored.value.into_value()) })
-            }
-            _ => Ok(scored),
-        }
-    }
-}
-
-impl fmt::Display for ScoreRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}, {}]", self.least, self.most)
-    }
 }
 
 impl StoppedPoint {
@@ -118,26 +71,16 @@ impl StoppedPoint {
     }
 }
 
-impl StopRule {
-    /// What the job file says of it.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            StopRule::Sure(range) => format!("stop sure in {range}"),
-            StopRule::Halve { by, from } => format!("stop by halves: halve {by}, from {from}"),
+/// The level of the loop whose points are added from decision to decision, where the loop at a level stops points.
+pub(crate) fn step_level(rule: StopRule, nest: &LoopNest, level: usize) -> usize {
+    match rule {
+        // Only with runs of each point inside is there a bound on the best of them.
+        StopRule::Sure(_) => {
+            let mut inner = level + 1..nest.depth();
+            let chooses = |l: &usize| matches!(nest.loops()[*l].reduce, Some(Reduce::Best(_)));
+            inner.find(|l| !chooses(l)).unwrap_or(level + 1)
         }
-    }
-
-    /// The level of the loop whose points are added from decision to decision.
-    pub(crate) fn step_level(&self, nest: &LoopNest, level: usize) -> usize {
-        match self {
-            // Only with runs of each point inside is there a bound on the best of them.
-            StopRule::Sure(_) => {
-                let inner = level + 1..nest.depth();
-                let chooses = |l: &usize| matches!(nest.loops()[*l].reduce, Some(Reduce::Best(_)));
-                inner.clone().find(|l| !chooses(l)).unwrap_or(level + 1)
-            }
-            StopRule::Halve { .. } => level + 1,
-        }
+        StopRule::Halve { .. } => level + 1,
     }
 }
 

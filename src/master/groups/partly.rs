@@ -10,8 +10,17 @@ pub(in crate::master) struct PartlyKnown<'a> {
     pub(in crate::master) nest: &'a LoopNest,
     /// How many of a group's points must have a result, where its loop does not say so.
     pub(in crate::master) require: Completeness,
-    /// The results of tasks; `None` of those that failed.
-    pub(in crate::master) runs: &'a BTreeMap<u64, Option<Scored>>,
+    /// The results of tasks.
+    pub(in crate::master) runs: &'a BTreeMap<u64, KnownRun>,
+}
+
+/// What decisions need of a run; many are in memory at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::master) enum KnownRun {
+    Failed,
+    Number(f64),
+    /// With fields, or without a score.
+    Value(Box<Scored>),
 }
 
 /// What stands for runs that are not there.
@@ -34,7 +43,9 @@ impl PartlyKnown<'_> {
         if key.level == self.nest.depth() {
             let run = self.runs.get(&key.index);
             let result = match (run, missing) {
-                (Some(result), _) => result.clone(),
+                (Some(KnownRun::Failed), _) => None,
+                (Some(KnownRun::Number(number)), _) => Some(Scored::number(*number)),
+                (Some(KnownRun::Value(scored)), _) => Some(Scored::clone(scored)),
                 (None, Missing::Best { score, .. }) => Some(Scored::number(score)),
                 (None, Missing::Beyond { .. }) => None,
             };

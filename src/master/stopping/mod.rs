@@ -9,14 +9,15 @@ mod group;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::master::groups::KnownRun;
 use crate::model::{Completeness, Key, LoopNest, Scored, StopRule, StoppedPoint, chooser, stop_of};
 use group::StoppingGroup;
 
 /// What the master has to do next for a group.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
-    /// Hand these tasks out.
-    Ask(Range<u64>),
+pub(super) enum GroupStep {
+    /// Hand these tasks out, in this step of the group.
+    Ask(Range<u64>, u64),
     /// Hand this task out, which was attempted so often in earlier starts.
     AskAgain(u64, u32),
     /// Take this result, which was there before it was asked for.
@@ -95,6 +96,11 @@ impl EarlyStopping {
         self.unasked.insert(run.task, run);
     }
 
+    /// How many groups have a decision to come.
+    pub(super) fn open_groups(&self) -> u64 {
+        self.open.len() as u64
+    }
+
     /// Whether a group that was never opened has results.
     pub(super) fn has_unasked_runs(&self) -> bool {
         let last = self.unasked.last_key_value();
@@ -102,7 +108,7 @@ impl EarlyStopping {
     }
 
     /// Opens the groups before the one of this task, as far as results are there. Tasks come in grid order.
-    pub(super) fn pass(&mut self, task: u64, steps: &mut Vec<Step>) {
+    pub(super) fn pass(&mut self, task: u64, steps: &mut Vec<GroupStep>) {
         let group = self.group_of(task);
         while self.next < group {
             self.open_next(steps);
@@ -110,7 +116,7 @@ impl EarlyStopping {
     }
 
     /// Opens the next group; false if there is none left.
-    pub(super) fn open_next(&mut self, steps: &mut Vec<Step>) -> bool {
+    pub(super) fn open_next(&mut self, steps: &mut Vec<GroupStep>) -> bool {
         let index = self.next;
         if index == self.nest.keys(self.level) {
             return false;
@@ -131,9 +137,14 @@ impl EarlyStopping {
     }
 
     /// Takes the result of a task that is asked for.
-    pub(super) fn settle(&mut self, task: u64, result: Option<&Scored>, steps: &mut Vec<Step>) {
+    pub(super) fn settle(
+        &mut self,
+        task: u64,
+        result: Option<&Scored>,
+        steps: &mut Vec<GroupStep>,
+    ) {
         let index = self.group_of(task);
-        let result = result.map(|scored| self.trimmed(scored));
+        let result = self.trimmed(result);
         let Some(group) = self.open.get_mut(&index) else { return };
         if group.settle(task, result) {
             self.advance(index, steps);
@@ -152,10 +163,12 @@ impl EarlyStopping {
     }
 
     /// What decisions need of a result.
-    fn trimmed(&self, result: &Scored) -> Scored {
-        match chooser(&self.nest, self.level).and_then(|rule| rule.by.as_ref()) {
-            Some(_) => result.clone(),
-            None => Scored { score: result.score, ..Scored::default() },
+    fn trimmed(&self, result: Option<&Scored>) -> KnownRun {
+        let by_field = chooser(&self.nest, self.level).is_some_and(|rule| rule.by.is_some());
+        match result {
+            None => KnownRun::Failed,
+            Some(Scored { score: Some(score), .. }) if !by_field => KnownRun::Number(*score),
+            Some(scored) => KnownRun::Value(Box::new(scored.clone())),
         }
     }
 
@@ -164,12 +177,12 @@ impl EarlyStopping {
     }
 
     /// Decides as long as all results are there.
-    fn advance(&mut self, index: u64, steps: &mut Vec<Step>) {
+    fn advance(&mut self, index: u64, steps: &mut Vec<GroupStep>) {
         loop {
             let Some(group) = self.open.get_mut(&index) else { return };
             let decision = group.decide(&self.nest, self.rule, self.require);
             for step in decision.decided {
-                if let Step::Stop { point, .. } = &step {
+                if let GroupStep::Stop { point, .. } = &step {
                     self.settled += point.skipped(&self.nest);
                 }
                 steps.push(step);
@@ -190,7 +203,7 @@ impl EarlyStopping {
     }
 
     /// Asks for tasks. Returns how many of them have no result yet.
-    fn ask(&mut self, index: u64, tasks: Range<u64>, steps: &mut Vec<Step>) -> u64 {
+    fn ask(&mut self, index: u64, tasks: Range<u64>, steps: &mut Vec<GroupStep>) -> u64 {
         self.settled += tasks.end - tasks.start;
         let mut awaited = 0;
         let known = self.unasked.range(tasks.clone()).map(|(task, _)| *task);
@@ -198,19 +211,19 @@ impl EarlyStopping {
         let mut special: Vec<u64> = known.chain(tried).collect();
         special.sort_unstable();
         special.dedup();
-        let results = special.iter().map(|task| Some(&self.unasked.get(task)?.result));
-        let trimmed: Vec<_> = results
-            .map(|result| result.map(|result| result.as_ref().map(|scored| self.trimmed(scored))))
-            .collect();
+        let trimmed = |task| Some(self.trimmed(self.unasked.get(task)?.result.as_ref()));
+        let trimmed: Vec<Option<KnownRun>> = special.iter().map(trimmed).collect();
         let group = self.open.get_mut(&index).expect("it asks");
+        let step = group.decisions;
         let (mut from, mut again) = (tasks.start, 0);
-        let mut ask = |from: u64, to: u64, group: &mut StoppingGroup, steps: &mut Vec<Step>| {
-            if from < to {
-                group.await_tasks(to - from);
-                awaited += to - from;
-                steps.push(Step::Ask(from..to));
-            }
-        };
+        let mut ask =
+            |from: u64, to: u64, group: &mut StoppingGroup, steps: &mut Vec<GroupStep>| {
+                if from < to {
+                    group.await_tasks(to - from);
+                    awaited += to - from;
+                    steps.push(GroupStep::Ask(from..to, step));
+                }
+            };
         for (task, result) in special.into_iter().zip(trimmed) {
             ask(from, task, group, steps);
             from = task + 1;
@@ -218,10 +231,10 @@ impl EarlyStopping {
             group.await_tasks(1);
             if let (Some(run), Some(result)) = (self.unasked.remove(&task), result) {
                 group.settle(task, result);
-                steps.push(Step::Take(run));
+                steps.push(GroupStep::Take(run));
             } else if let Some(attempts) = attempts {
                 again += 1;
-                steps.push(Step::AskAgain(task, attempts));
+                steps.push(GroupStep::AskAgain(task, attempts));
             }
         }
         ask(from, tasks.end, group, steps);

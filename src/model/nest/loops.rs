@@ -6,7 +6,7 @@ use crate::model::nest::labels::Labels;
 use crate::model::nest::points::Points;
 use crate::model::policy::Completeness;
 use crate::model::reduce::Reduce;
-use crate::model::stopping::StopRule;
+use crate::model::stop_rule::StopRule;
 use crate::model::value::Value;
 
 /// One level of the nest.

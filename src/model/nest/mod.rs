@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::model::key::Key;
 use crate::model::reduce::{Reduce, name_fields};
 use crate::model::results::Winner;
-use crate::model::stopping::StopRule;
+use crate::model::stop_rule::StopRule;
 use crate::model::value::Value;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
 #[cfg(any(feature = "jobs", feature = "cli"))]

@@ -294,3 +294,54 @@ fn the_reason_says_what_a_point_was_measured_by() {
         [0.1, 0.3].map(|first| StopReason::Beaten { bound: bound(first), slot: 1, best: 0.6 })
     );
 }
+
+/// A number from 0 to 1 that depends on the task alone.
+fn uniform(task: u64, salt: u64) -> f64 {
+    let mut mixed = (task ^ salt.rotate_left(40)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// 20 data sets x 60 points x 10 folds of log-normal durations on 8 workers: decisions keep no worker waiting, since
+/// others' tasks fill the time until they are made.
+#[test]
+fn workers_are_busy_while_points_are_decided() {
+    let reduces = [None, Some(Reduce::min()), Some(Reduce::mean())];
+    let range = ScoreRange { least: 0.0, most: f64::INFINITY };
+    for rule in [StopRule::Sure(range), StopRule::Halve { by: 3, from: 1 }] {
+        let all = LoopNest::of_sizes(&[20, 60, 10], reduces.clone()).unwrap();
+        for salt in 1..6 {
+            let normal = |task: u64, salt: u64| {
+                let (u, v) = (uniform(task, salt).max(1e-12), uniform(task, salt + 99));
+                (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+            };
+            let takes = |task: u64| Duration::from_secs_f64(10.0 * normal(task, salt).exp());
+            // Errors of points spread over an order of magnitude; folds of one point lie closer together.
+            let score =
+                |task: u64| (normal(task / 10, salt + 7) + 0.3 * normal(task, salt + 8)).exp();
+            let play = |nest: &LoopNest| {
+                let config = MasterConfig { batch: Some(1), ..workers(8) };
+                let mut master = Master::new(nest.clone(), config);
+                let crunch = Box::new(|task| (takes(task), Ok(Scored::number(score(task)))));
+                let mut hub = SimulatedHub::new(8, salt, Duration::from_millis(1), crunch);
+                let mut notes = Notes::default();
+                serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+                let ends = |run: &Run| run.outcome.started + run.outcome.seconds;
+                let end = notes.runs.values().map(ends).fold(0.0, f64::max);
+                let durations = notes.runs.keys().map(|task| takes(*task).as_secs_f64());
+                let (sum, longest) =
+                    durations.fold((0.0, 0.0_f64), |(sum, longest), d| (sum + d, longest.max(d)));
+                (notes.runs.len(), end, (sum / 8.0).max(longest))
+            };
+            let (runs, makespan, bound) = play(&all.clone().stopping(1, rule));
+            let (full, whole, _) = play(&all);
+            println!(
+                "{rule:?}: {runs} of {full} runs, {makespan:.0} of {whole:.0} s, {:.3} of the bound",
+                makespan / bound
+            );
+            assert!(makespan <= 1.05 * bound, "{rule:?}: {makespan} s of at least {bound} s");
+            assert!(runs < full / 2, "{rule:?}: {runs} runs");
+        }
+    }
+}
