@@ -68,6 +68,8 @@ mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;
 #[cfg(feature = "cli")]
+mod skipped_runs;
+#[cfg(feature = "cli")]
 mod snapshot;
 mod starts;
 mod stopped_points;
@@ -136,6 +138,8 @@ pub(crate) use room::wait_for_room;
 pub(crate) use run_folder::RunFolder;
 #[cfg(feature = "cli")]
 pub(crate) use score_rows::ScoreRow;
+#[cfg(feature = "cli")]
+pub(crate) use skipped_runs::{RunCounts, why_skipped};
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
 pub(crate) use stopped_points::StoppedPoints;

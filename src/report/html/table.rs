@@ -37,6 +37,7 @@ struct TableRow {
     /// The other fields of a summary that is a record, by their column.
     fields: Vec<(usize, Value)>,
     runs: (u64, u64),
+    skipped: u64,
     status: String,
 }
 
@@ -123,7 +124,8 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
             remark => format!("{class}: {remark}"),
         };
         let runs = (summary.runs, summary.runs + summary.failed);
-        rows.push(TableRow { class, cells, marked, fields: own, runs, status });
+        let skipped = stopped.skipped(summary.key);
+        rows.push(TableRow { class, cells, marked, fields: own, runs, skipped, status });
         Ok(())
     })?;
     let mut notes = Vec::new();
@@ -222,11 +224,15 @@ fn line(row: &TableRow, columns: usize) -> String {
         };
     }
     let (runs, total) = row.runs;
+    let skipped = match row.skipped {
+        0 => String::new(),
+        skipped => format!(", {} skipped", count(skipped)),
+    };
     let _ = writeln!(
         line,
-        "<td class=\"number\" data-value=\"{runs}\">{} of {}</td><td>{}</td></tr>",
+        "<td class=\"number\" data-value=\"{runs}\">{} of {}{skipped}</td><td>{}</td></tr>",
         count(runs),
-        count(total),
+        count(total + row.skipped),
         wrapping(&row.status)
     );
     line
