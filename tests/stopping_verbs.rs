@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::{Desk, Ran, gridmpi, wait_until};
+use common::{Desk, Ran, gridmpi, peak, wait_until};
 use serde_json::{Value as Json, json};
 
 /// The greater alpha is, the better; `r2` says the contrary.
@@ -14,7 +14,7 @@ const FIT: &str = "
 import os, time
 def crunch(d, alpha, fold):
     with open('calls', 'a') as log: log.write(f'{d} {alpha} {fold}\\n')
-    while d == 'b' and os.path.exists('wait'): time.sleep(0.02)
+    while (d, alpha, fold) == ('b', 1, 0) and os.path.exists('wait'): time.sleep(0.02)
     if d == 'b' and alpha == 2 and os.path.exists('fails'): raise ValueError('singular')
     return {'score': round(alpha / 10 + fold / 1000, 3), 'r2': -alpha}
 ";
@@ -135,14 +135,11 @@ fn a_run_under_way_is_measured_by_the_runs_that_it_needs() {
     command.args(["run", "job.toml", "--threads", "2", "--out", "out"]).current_dir(desk.path(""));
     let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = || desk.run(gridmpi(), &["status", "out"]).stdout;
-    wait_until("a group whose points are stopped", || status().contains("52 skipped of 144"));
-    let going = status();
-    // 20 of the 92 runs that are left over are done, and how long the others take is a bound.
-    let of_them = "20 runs, 52 skipped of 144 (21.7%), 0 failed, ";
-    contains(
-        &going,
-        &[of_them, ", at most ", "; 7 points stopped early", "20 of 72 runs, 52 skipped"],
-    );
+    // The other 7 points of b have one run each; what follows waits for the eighth.
+    let of_them = "27 runs, 52 skipped of 144 (29.3%), 0 failed, 1 running; ";
+    wait_until("all but one of the runs that are asked for", || status().contains(of_them));
+    let parts = [", at most ", "; 7 points stopped early", "20 of 72 runs, 52 skipped"];
+    contains(&status(), &parts);
     fs::remove_file(desk.path("wait")).unwrap();
     assert!(run.wait().unwrap().success());
     assert_eq!(json_of(&desk, &["status", "out"])["skipped"], json!(104));
@@ -333,4 +330,135 @@ fn other_verbs_say_what_stopping_is_to_them() {
     let words = "Points of loop 'alpha' are stopped early (stop sure in [0, 0.3])";
     contains(&checked.stdout, &[words, "is outside score_range = [0, 0.3]"]);
     assert_eq!(checked.code, 100, "{}", checked.stdout);
+}
+
+#[test]
+fn skipped_tasks_are_rows_of_runs_with_the_reason() {
+    let desk = desk(&halves());
+    run(&desk).exits(0);
+    let list = |more: &[&str]| json_of(&desk, &[&["runs", "out"], more].concat());
+    let count = |more: &[&str]| list(more).as_array().unwrap().len();
+    let all = list(&[]);
+    let tasks: Vec<u64> =
+        all.as_array().unwrap().iter().map(|run| run["task"].as_u64().unwrap()).collect();
+    assert_eq!(tasks, (0..144).collect::<Vec<_>>());
+    let skipped = &all[5];
+    assert_eq!(skipped["coordinates"], json!({ "d": "a", "alpha": 1, "fold": 5 }));
+    assert_eq!((&skipped["status"], &skipped["score"]), (&json!("skipped"), &Json::Null));
+    assert!(skipped["error"].as_str().unwrap().starts_with("place 8 of 8 after 1 of loop 'fold'"));
+    assert_eq!(
+        (count(&["--where", "status = 'skipped'"]), count(&["--where", "status = 'ok'"])),
+        (104, 40)
+    );
+    assert_eq!(count(&["--where", "status = 'skipped' and alpha = 8"]), 0);
+    assert_eq!(count(&["--where", "error like '%went on%'", "--limit", "7"]), 7);
+    // They are not failed, and no condition on what runs have sees them.
+    assert_eq!(count(&["--failed"]), 0);
+    for clause in [
+        "score is null",
+        "not (score > 5)",
+        "coalesce(seconds, 0) < 100",
+        "r2 < 0 or 1",
+        "value.r2 is null",
+    ] {
+        let seen = list(&["--where", clause]);
+        let ok = |run: &Json| run["status"] == "ok";
+        assert!(seen.as_array().unwrap().iter().all(ok), "{clause}: {seen}");
+    }
+    // Sorted, they come last where they have nothing to be sorted by.
+    let first = list(&["--sort", "score", "--limit", "1"]);
+    assert_eq!(first[0]["score"], json!(0.1));
+    let last = list(&["--sort", "score desc, task desc"]);
+    assert_eq!((&last[39]["status"], &last[40]["task"]), (&json!("ok"), &json!(last[40]["task"])));
+    assert_eq!(last[40]["status"], "skipped");
+    let told = cells(&desk.says(&["runs", "out", "--limit", "2"]));
+    assert_eq!((&told[2][4][..], &told[2][5][..12]), ("skipped", "place 8 of 8"));
+}
+
+#[test]
+fn runs_that_were_not_asked_for_stay_and_are_marked() {
+    let desk = desk(&job("", ""));
+    run(&desk).exits(0);
+    let whole = cells(&desk.says(&["best", "out"]));
+    desk.write("job.toml", &halves());
+    desk.calls();
+    let ran = run(&desk).exits(0);
+    assert_eq!(desk.calls(), [""; 0]);
+    contains(
+        &ran.stderr,
+        &["144 runs of earlier starts are reused where they are needed", "nothing left to compute"],
+    );
+    let status = desk.says(&["status", "out"]);
+    let first = "40 runs, 104 skipped of 144 (100%), 0 failed; 14 points stopped early; 104 of the skipped runs are stored and count nowhere";
+    assert_eq!(status.lines().nth(1), Some(first));
+    let status = json_of(&desk, &["status", "out"]);
+    assert_eq!(
+        ["done", "skipped", "unasked"].map(|key| status[key].as_u64().unwrap()),
+        [40, 104, 104]
+    );
+    let marked = json_of(
+        &desk,
+        &["runs", "out", "--where", "status = 'skipped' and alpha = 1 and fold = 5"],
+    );
+    assert_eq!((&marked[0]["score"], marked.as_array().unwrap().len()), (&json!(0.105), 2));
+    assert!(marked[0]["error"].as_str().unwrap().ends_with("counts nowhere"), "{marked}");
+    contains(
+        &desk.says(&["runs", "out", "--where", "status = 'skipped'"]),
+        &["went on", "counts nowhere"],
+    );
+    let told = desk.says(&["explain", "out", "5"]);
+    contains(
+        &told,
+        &[
+            "status    skipped",
+            "an earlier start has made it all the same; its result counts nowhere",
+            "score     0.105",
+        ],
+    );
+    let plan = desk.says(&["plan", "job.toml", "--out", "out"]);
+    contains(
+        &plan,
+        &["out: 40 of 144 runs are there and would be reused, 104 are not needed; 0 tasks"],
+    );
+    let best = cells(&desk.says(&["best", "out"]));
+    assert_eq!(best[1][..4], whole[1][..4]);
+    assert_eq!(best[1][4], "(best of 8, 7 stopped early)");
+    desk.run(gridmpi(), &["best", "out", "--top", "2"]).exits(2);
+    // Without the rule they count again.
+    desk.write("job.toml", &job("", ""));
+    run(&desk).exits(0);
+    assert_eq!(desk.calls(), [""; 0]);
+    assert_eq!(cells(&desk.says(&["best", "out", "--top", "2"])).len(), 5);
+    assert_eq!(
+        desk.says(&["status", "out"]).lines().nth(1),
+        Some("144 of 144 runs (100%), 0 failed")
+    );
+}
+
+/// Of 1,001 points 2 have all of their 100 runs, the others one.
+#[test]
+fn many_skipped_tasks_are_listed_as_they_come() {
+    let text = "
+[crunch]
+builtin = \"multiply\"
+[[loop]]
+name = \"alpha\"
+range = { from = 1, to = 1002 }
+reduce = \"max\"
+stop = { halve = 1000 }
+[[loop]]
+name = \"fold\"
+range = { from = 1, to = 101 }
+reduce = \"mean\"
+";
+    let desk = Desk::with_job(text);
+    let ran = run(&desk).exits(0);
+    contains(&ran.stdout, &["1199 of 100100, 98901 skipped", "best of 1,001, 999 stopped early"]);
+    let skipped = ["runs", "out", "--where", "status = 'skipped'"];
+    let (few, one) = peak(&desk, &[&skipped[..], &["--limit", "1"]].concat());
+    let (listed, all) = peak(&desk, &skipped);
+    assert_eq!((few.stdout.lines().count(), listed.stdout.lines().count()), (2, 98_902));
+    assert!(all < one + 16, "{all} MiB for all, {one} MiB for one");
+    let last = cells(&listed.stdout).pop().unwrap();
+    assert_eq!(last[..4], ["99899", "999", "100", "skipped"]);
 }

@@ -11,7 +11,7 @@ use crate::rank0::status::{
     FORM, FinalsStatus, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
 };
 use crate::report::score_heading;
-use crate::store::{Folder, StoppedPoints, StoreReader};
+use crate::store::{Folder, RunCounts, StoppedPoints, StoreReader};
 use crate::util::error::Result;
 
 const MOST_GROUPS: u64 = 200;
@@ -38,7 +38,13 @@ impl Status {
     pub(crate) fn of_store(reader: &StoreReader) -> Result<Status> {
         let (done, failed) = reader.tally()?;
         let stopped = reader.results.stopped()?;
+        let skipped = stopped.skipped(Key::ROOT);
         let state = reader.note("state")?;
+        let is_complete = state.as_deref() == Some("complete");
+        let unasked = match is_complete && done + skipped == reader.nest().tasks() {
+            true => RunCounts::default(),
+            false => reader.results.unasked_runs(&stopped)?,
+        };
         let is_merged = state.as_deref() == Some("merged");
         let state = match state.as_deref() {
             Some("complete") => RunState::Complete,
@@ -63,12 +69,12 @@ impl Status {
             seen: written,
             written,
             tasks: part.as_ref().map_or(reader.nest().tasks(), |part| part.tasks),
-            done,
+            done: done - unasked.runs,
             reused: 0,
-            failed,
-            skipped: stopped.skipped(Key::ROOT),
+            failed: failed - unasked.failed,
+            skipped,
             stopped: stopped.all().len() as u64,
-            unasked: 0,
+            unasked: unasked.runs,
             running: 0,
             retried: 0,
             rate: None,

@@ -32,6 +32,8 @@ pub(crate) struct Select<'a> {
     limit: Option<u64>,
     /// Whether values are delivered whatever their size.
     all_values: bool,
+    /// Whether a condition names what only runs that are there have, so that no skipped one meets it.
+    names_runs: bool,
 }
 
 impl<'a> Select<'a> {
@@ -44,6 +46,7 @@ impl<'a> Select<'a> {
             order: Vec::new(),
             limit: None,
             all_values: true,
+            names_runs: false,
         }
     }
 
@@ -63,7 +66,9 @@ impl<'a> Select<'a> {
     /// Selects runs that meet a condition.
     pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
         let no = |why: String| refused(clause, &why);
-        let sql = condition::translate(clause, &mut self.known()?).map_err(no)?;
+        let mut known = self.known()?;
+        let sql = condition::translate(clause, &mut known).map_err(no)?;
+        self.names_runs |= known.names_runs;
         // SQLite finds the remaining errors.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
         let permissions = Permissions { view: "all_runs", functions: &functions::OWN };
@@ -226,6 +231,9 @@ impl<'a> Select<'a> {
         let added = skipped_runs::add_functions(results, &Arc::new(stopped));
         added.map_err(|error| storing(self.reader.path(), &error))?;
         let made = runs_of(&skipped_runs::MADE, keys, own_key, &more);
+        if self.names_runs {
+            return Ok(vec![ended(&made, Some(last))]);
+        }
         let skipped = runs_of(&skipped_runs::SKIPPED, keys, own_key, &more);
         Ok(match self.order.is_empty() {
             true => vec![ended(&made, Some(last)), ended(&skipped, None)],
