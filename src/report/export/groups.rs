@@ -153,7 +153,7 @@ impl<'a> GroupTable<'a> {
             own.name = format!("best_{}", own.name);
             own
         }));
-        let own = |(name, kind): (&str, ColumnKind)| ExportColumn::new(name, kind);
+        let own = |(name, kind): (&str, _)| ExportColumn::new(name, kind);
         let last = [("runs", Int), ("failed", Int), ("status", Text), ("error", Text)];
         let mut last: Vec<ExportColumn> = last.map(own).to_vec();
         if !self.stopped.is_empty() {
