@@ -125,7 +125,7 @@ class Exact:
         def is_stored(row: dict[str, Any]) -> bool:
             """Not of points that were stopped early, but for their runs of earlier starts."""
             of = row.get("group.loop", row.get("loop")) if loop == "all" else loop
-            return row["status"] != "skipped" or of == loops[-1][0] and row["runs"] + row["failed"] > 0
+            return bool(row["status"] != "skipped" or of == loops[-1][0] and row["runs"] + row["failed"] > 0)
 
         skipped = [row for row in rows if not is_stored(row)]
         if skipped:

@@ -90,8 +90,7 @@ pub(super) const MADE: RunRows = RunRows {
     table: "runs",
     status: |task| {
         format!(
-            "CASE WHEN why_skipped({task}, 1, NULL) IS NOT NULL THEN 'skipped'
-             WHEN r.failed THEN 'failed' ELSE 'ok' END"
+            "CASE WHEN is_skipped({task}) THEN 'skipped' WHEN r.failed THEN 'failed' ELSE 'ok' END"
         )
     },
     error: |task| format!("coalesce(why_skipped({task}, 1, r.error), r.error)"),
@@ -111,8 +110,8 @@ pub(super) const SKIPPED: RunRows = RunRows {
     error: |task| format!("why_skipped({task}, 0, NULL)"),
 };
 
-/// Adds `next_skipped(task)`, the first skipped task from one on; `skipped_key(task)`, the key of its row; and
-/// `why_skipped(task, has_run, error)`, null if it was not skipped.
+/// Adds `next_skipped(task)`, the first skipped task from one on; `skipped_key(task)`, the key of its row;
+/// `is_skipped(task)`; and `why_skipped(task, has_run, error)`, null if it was not skipped.
 pub(super) fn add_functions(
     results: &Results,
     stopped: &Arc<StoppedPoints>,
@@ -122,6 +121,11 @@ pub(super) fn add_functions(
     store.create_scalar_function("next_skipped", 1, plain, move |context: &Context| {
         let from: i64 = context.get(0)?;
         Ok(all.next_skipped(from as u64).map(|task| task as i64))
+    })?;
+    let all = Arc::clone(stopped);
+    store.create_scalar_function("is_skipped", 1, plain, move |context: &Context| {
+        let task: i64 = context.get(0)?;
+        Ok(all.skips(task as u64).is_some())
     })?;
     let keys = results.keys.clone();
     store.create_scalar_function("skipped_key", 1, plain, move |context: &Context| {

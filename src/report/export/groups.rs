@@ -262,10 +262,13 @@ impl<'a> GroupTable<'a> {
                 && !ranks::are_known(self.results, group, points)?
             {
                 let inside = self.stopped.inside(group);
-                let place = named_json(&nest.coordinates(group)).to_string();
+                let place = match nest.coordinates(group) {
+                    all if all.is_empty() => String::new(),
+                    all => format!(" at {}", named_json(&all)),
+                };
                 let name = &nest.loops()[group.level].name;
                 return Err(Error::input(format!(
-                    "--groups: {} of the {} points of loop '{name}' at {place} were stopped early and are not ranked, and which places they leave to the others is not known: remove `stop` and run again, which computes only what is missing (export without --groups has all runs)",
+                    "--groups: {} of the {} points of loop '{name}'{place} were stopped early and are not ranked, and which places they leave to the others is not known: remove `stop` and run again, which computes only what is missing (export without --groups has all runs)",
                     inside.stopped, inside.points
                 )));
             }

@@ -5,7 +5,7 @@ mod paper;
 
 use std::collections::HashSet;
 
-use paper::{Paper, Series, Style};
+use paper::{Marks, Paper, Series, Style};
 
 use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
@@ -156,7 +156,7 @@ fn map(
     let paper = Paper { x, y: &y.name, width: 640, height: 440 };
     let stopped: Vec<(f64, f64)> =
         panel.stopped.iter().map(|(at, _)| (x.places[*at], y.places[*at])).collect();
-    let marks = (best, &*stopped);
+    let marks = Marks { best, stopped: &stopped };
     paper.map(y, (&xs, &ys), &cells, marks, (&name, &landscape.score), landscape.high_is_best)
 }
 
@@ -201,5 +201,12 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
     let middles: Vec<f64> = (0..COLUMNS).map(|i| (i as f64 + 0.5) * width).collect();
     let y = Axis { name: String::new(), scale: Scale::Categories(names), places: rows.clone() };
     let about = if together > 1 { format!("{together} workers a row") } else { String::new() };
-    paper.map(&y, (&middles, &rows), &bins, (None, &[]), (&about, "busy, part of the time"), true)
+    paper.map(
+        &y,
+        (&middles, &rows),
+        &bins,
+        Marks::default(),
+        (&about, "busy, part of the time"),
+        true,
+    )
 }

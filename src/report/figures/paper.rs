@@ -36,6 +36,14 @@ pub(super) struct Series {
     pub(super) stopped: Vec<f64>,
 }
 
+/// Points that are marked in a heat map.
+#[derive(Default)]
+pub(super) struct Marks<'a> {
+    pub(super) best: Option<(f64, f64)>,
+    /// Those that were stopped early.
+    pub(super) stopped: &'a [(f64, f64)],
+}
+
 /// A label, a colour, and the lower and upper edges.
 pub(super) type Band<'a> = (&'a str, &'static str, Vec<(f64, f64)>, Vec<(f64, f64)>);
 
@@ -141,7 +149,7 @@ impl Paper<'_> {
         y: &Axis,
         (xs, ys): (&[f64], &[f64]),
         cells: &[Vec<f64>],
-        (best, stopped): (Option<(f64, f64)>, &[(f64, f64)]),
+        marks: Marks,
         (title, of): (&str, &str),
         high_is_bright: bool,
     ) -> Result<String> {
@@ -186,11 +194,11 @@ impl Paper<'_> {
                 .label_style((FONT, SMALL))
                 .axis_desc_style((FONT, SMALL + 2))
                 .draw()?;
-            for (x, place) in stopped {
+            for (x, place) in marks.stopped {
                 let at = (on(self.x, *x), on(y, *place));
                 chart.draw_series([Circle::new(at, 4, hex("#777777").stroke_width(1))])?;
             }
-            if let Some((best_x, best_y)) = best {
+            if let Some((best_x, best_y)) = marks.best {
                 let at = (on(self.x, best_x), on(y, best_y));
                 chart.draw_series([Circle::new(at, 7, WHITE.stroke_width(4))])?;
                 chart.draw_series([Circle::new(at, 7, hex("#D55E00").stroke_width(2))])?;

@@ -131,7 +131,7 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     }
     if landscape.stopped > 0 {
         all.push(format!(
-            "{} stopped early and {} no score: hollow marks, where there is one or two parameters, say why.",
+            "{} stopped early and {} no score; charts over one or two parameters have a hollow mark for each, which says why.",
             match landscape.stopped {
                 1 => "1 point was".to_string(),
                 stopped => format!("{} points were", count(stopped)),

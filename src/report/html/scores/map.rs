@@ -53,6 +53,9 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         true => json!({ "0": first, "1": best(panel), "2": stopped::places(panel, &[x, y]) }),
         false => json!({ "0": first, "1": best(panel) }),
     };
+    if has_stopped {
+        notes.push("The hollow marks are points that were stopped early.".to_string());
+    }
     let colours = score_colours(&scores.landscape.score, scores.landscape.high_is_best);
     if grid > 2 * points && points <= DOTS {
         let text: Vec<Json> = (0..points).map(|i| json!([words(x, i), words(y, i)])).collect();
