@@ -61,6 +61,11 @@ fn a_map_is_a_nest_of_one_loop() {
 }
 
 #[test]
+fn points_are_stopped_early_and_results_say_so() {
+    passes("test_stopping.py");
+}
+
+#[test]
 fn notebooks_restart_interrupt_and_show() {
     passes("test_notebook.py");
 }

@@ -122,14 +122,25 @@ class Exact:
             for task, points, text, exact in self._runs(list(marked)):
                 if row := marked.pop(task, None):
                     self._put(row, points, text, exact)
-            if marked:
-                raise self._changed()
+            for row in marked.values():
+                self._put_skipped(row)
 
     def groups(self, rows: Sequence[dict[str, Any]], loop: str) -> None:
         """The same in rows of groups, which have to be all of them."""
         if not any(map(is_marked, rows)):
             return
         loops = self._query("SELECT name, reduce FROM loops ORDER BY level")
+
+        def is_stored(row: dict[str, Any]) -> bool:
+            """Not of points that were stopped early, but for their runs of earlier starts."""
+            of = row.get("group.loop", row.get("loop")) if loop == "all" else loop
+            return bool(row["status"] != "skipped" or of == loops[-1][0] and row["runs"] + row["failed"] > 0)
+
+        skipped = [row for row in rows if not is_stored(row)]
+        if skipped:
+            rows = [row for row in rows if is_stored(row)]
+        for row in skipped:
+            self._put_skipped(row)
         joined = [reduce == "join" for _, reduce in loops] + [False]
         levels = [level for level, (name, _) in enumerate(loops)
                   if name == loop or loop == "all" and not joined[level] and not joined[level + 1]]
@@ -218,6 +229,12 @@ class Exact:
             if not same:
                 raise self._changed()
             row[name] = same[0]
+
+    def _put_skipped(self, row: dict[str, Any]) -> None:
+        """Puts numbers in place that are points of a run, or of a group, that was not made."""
+        if row.get("status") != "skipped":
+            raise self._changed()
+        self._put(row, None, None, None)
 
     def _json(self, text: str) -> Any:
         if re.fullmatch(r"large/[0-9a-f]{64}", text):

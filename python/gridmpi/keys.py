@@ -22,6 +22,7 @@ class CrunchKeys(TypedDict, total=False):
     shell: str
     serve: Sequence[str]
     score: str
+    score_range: Sequence[float]
     require: str | float
     seed_by: Sequence[str]
     retries: int

@@ -14,7 +14,7 @@ from . import toml
 from .errors import Error
 from .keys import SOURCES, check
 
-BESIDE = ("exclude", "most", "allow_empty", "where", "only_if", "require", "label", "was", "version")
+BESIDE = ("exclude", "most", "allow_empty", "where", "only_if", "require", "label", "was", "version", "stop")
 SPACES = {"range": ("from", "to", "step"), "linspace": ("from", "to", "count"), "logspace": ("from", "to", "count"),
           "dates": ("from", "to", "step")}
 

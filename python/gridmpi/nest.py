@@ -100,7 +100,8 @@ class Nest:
                 "std"]``, ``{"max": "r2"}`` and so on, as in a job file, or a function of the list of runs.
             keys: any other source of points, as in a job file: ``files="data/*.csv"``, ``logspace=(1e-3, 1e3, 7)``,
                 ``grid={...}``; and ``where``, ``only_if``, ``require``, ``label``, ``was``, ``exclude``, ``most``,
-                ``allow_empty``.
+                ``allow_empty``; and ``stop``, to stop points early that cannot be the best: ``"sure"``, with ``score_range``
+                among the keys of the call, or ``{"halve": 3, "from": 1}``.
 
         Raises:
             Error: the points cannot be kept, or a keyword is none.

@@ -45,7 +45,9 @@ class Results:
     @property
     def runs(self) -> Table:
         """A row for each run: its points by the names of the loops, ``status``, ``score``, the fields of its result,
-        ``seconds``, ``started``, ``error``, and where it was made.
+        ``seconds``, ``started``, ``error``, and where it was made. Runs that were not made, because their point was stopped
+        early, have the status ``"skipped"``, and why in ``error``; so have those that an earlier run has made and that do
+        not count, with their score.
         """
         return Export(self.folder)
 
@@ -70,7 +72,7 @@ class Results:
 
     def groups(self, loop: str) -> Table:
         """A row for each point of a loop, with the loops inside it folded: ``cv_results_`` of scikit-learn. ``"all"`` has
-        those of every loop.
+        those of every loop. Points that were stopped early have the status ``"skipped"`` and no rank.
         """
         return Export(self.folder, ["--groups", loop])
 
@@ -145,6 +147,7 @@ class Results:
             final = {f"final.{name}": field for name, field in final_of(group, exact).items()}
             best = {f"best_{name}": point for name, point in best.items()}
             rows.append({**best, "score": score(scored), **fields, **final, "runs": group["runs"], "failed": group["failed"],
+                         **{name: group[name] for name in ("stopped", "skipped") if name in group},
                          "status": group.get("status"), "error": group.get("error")})
         return rows
 

@@ -36,6 +36,30 @@ impl StoppedPoint {
         nest.task_count(self.key).saturating_sub(self.asked)
     }
 
+    /// How many points it is for a best that is chosen among the points of loops down to a level.
+    #[cfg(feature = "cli")]
+    pub(crate) fn points(&self, nest: &LoopNest, level: usize) -> u64 {
+        let below = nest.keys_below(self.key, level.max(self.key.level));
+        below.end - below.start
+    }
+
+    /// The tasks below it that were not asked for, in grid order.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn unasked<'a>(
+        &'a self,
+        nest: &'a LoopNest,
+    ) -> impl Iterator<Item = std::ops::Range<u64>> + 'a {
+        let around = nest.keys_below(self.key, self.step);
+        around.filter_map(move |index| {
+            let around = Key { level: self.step, index };
+            let inside = nest.children(around);
+            let index = inside.start.saturating_add(self.places);
+            let first = Key { level: self.step + 1, index };
+            let end = nest.tasks_below(around).end;
+            (index < inside.end).then(|| nest.tasks_below(first).start..end)
+        })
+    }
+
     /// Whether a task below it was asked for.
     pub(crate) fn has_asked(&self, nest: &LoopNest, task: u64) -> bool {
         let at = nest.ancestor(nest.task(task), self.step + 1);

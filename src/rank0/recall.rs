@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
-use crate::model::{GroupSummary, LoopNest, RunError, ScoreRange, Tally};
+use crate::model::{GroupSummary, LoopNest, RunError, ScoreRange, Tally, stop_of};
 use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
 use crate::store::{OpenStore, RecalledGroups};
@@ -84,7 +84,11 @@ pub(super) fn recall(
         master.know_survived(task, seconds);
     }
     let Tally { recalled, .. } = master.tally();
-    if recalled > 0 {
+    let read = read.load(Ordering::Relaxed);
+    if read > 0 && stop_of(nest).is_some() {
+        // Which ones are asked for shows as points are stopped.
+        log::info!("{} of earlier starts are reused where they are needed", things(read, "run"));
+    } else if recalled > 0 {
         let (recalled, tasks) = (count(recalled), things(master.tasks(), "run"));
         log::info!("{recalled} of {tasks} reused");
     }

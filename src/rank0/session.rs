@@ -44,7 +44,7 @@ use crate::store::{
 use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
-use crate::util::text::{count, things};
+use crate::util::text::{count, runs_of, things};
 use crate::util::{signals, thread};
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
@@ -468,7 +468,7 @@ impl DrainedSession {
 
 /// `kept` is the folder with the runs, if they are kept.
 fn interrupted(signal: &str, tasks: u64, tally: Tally, kept: Option<&Folder>) -> Error {
-    let runs = format!("{} of {}", count(tally.done), things(tasks, "run"));
+    let runs = runs_of(tally.done, tally.skipped, tasks);
     Error::interrupted(match kept {
         Some(folder) => {
             let folder = folder.path().display();

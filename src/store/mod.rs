@@ -68,6 +68,8 @@ mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;
 #[cfg(feature = "cli")]
+mod skipped_runs;
+#[cfg(feature = "cli")]
 mod snapshot;
 mod starts;
 mod stopped_points;
@@ -125,8 +127,8 @@ pub(crate) use parts::{
 pub(crate) use products::make_folder;
 #[cfg(feature = "cli")]
 pub(crate) use query::{Column, ColumnKind, Select};
-pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 #[cfg(feature = "cli")]
+pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use recalled_groups::RecalledGroups;
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -137,7 +139,10 @@ pub(crate) use run_folder::RunFolder;
 #[cfg(feature = "cli")]
 pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
+pub(crate) use skipped_runs::{RunCounts, why_skipped};
+#[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
+#[cfg(feature = "cli")]
 pub(crate) use stopped_points::StoppedPoints;
 pub(crate) use workdirs::RunFolders;
 

@@ -38,6 +38,16 @@ fn checksum(numbers: [i64; 5], why: &str) -> i64 {
     crc32fast::hash(&bytes).into()
 }
 
+/// What was stopped inside a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoppedCounts {
+    /// Points that were stopped, of so many points of their loop.
+    pub(crate) stopped: u64,
+    pub(crate) points: u64,
+    /// Runs that are not made.
+    pub(crate) skipped: u64,
+}
+
 /// The points of a store of which not all runs are made, all of the same loop.
 #[derive(Clone, Debug)]
 pub(crate) struct StoppedPoints {
@@ -92,6 +102,10 @@ impl StoppedPoints {
         self.points.is_empty()
     }
 
+    pub(crate) fn nest(&self) -> &LoopNest {
+        &self.nest
+    }
+
     /// All of them, in grid order.
     pub(crate) fn all(&self) -> &[StoppedPoint] {
         &self.points
@@ -115,6 +129,23 @@ impl StoppedPoints {
         let from = self.points.partition_point(|point| point.key.index < start);
         let to = self.points.partition_point(|point| point.key.index < end);
         &self.points[from..to]
+    }
+
+    /// What was stopped inside a group. It may be a stopped point itself, or in one.
+    pub(crate) fn inside(&self, group: Key) -> StoppedCounts {
+        let Some(level) = self.level() else { return StoppedCounts::default() };
+        if group.level > level {
+            let Some(point) = self.around(group) else { return StoppedCounts::default() };
+            let tasks = self.nest.tasks_below(group);
+            let skipped = tasks.filter(|task| !point.has_asked(&self.nest, *task)).count();
+            return StoppedCounts { skipped: skipped as u64, ..StoppedCounts::default() };
+        }
+        let points = self.nest.keys_below(group, level);
+        StoppedCounts {
+            stopped: self.at(group).len() as u64,
+            points: points.end - points.start,
+            skipped: self.skipped(group),
+        }
     }
 
     /// The stopped point that a key is, or is in.

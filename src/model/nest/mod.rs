@@ -187,6 +187,13 @@ impl LoopNest {
         self
     }
 
+    /// The same, in which no point is stopped.
+    #[cfg(feature = "cli")]
+    pub(crate) fn without_stops(mut self) -> LoopNest {
+        Arc::make_mut(&mut self.0).loops.iter_mut().for_each(|l| l.stop = None);
+        self
+    }
+
     /// A nest with the same keys whose inner loops only count, and whose points are numbers. For
     /// simulations.
     pub(crate) fn counting(&self) -> LoopNest {
