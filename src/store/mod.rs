@@ -127,8 +127,8 @@ pub(crate) use parts::{
 pub(crate) use products::make_folder;
 #[cfg(feature = "cli")]
 pub(crate) use query::{Column, ColumnKind, Select};
-pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 #[cfg(feature = "cli")]
+pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use recalled_groups::RecalledGroups;
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -142,6 +142,7 @@ pub(crate) use score_rows::ScoreRow;
 pub(crate) use skipped_runs::{RunCounts, why_skipped};
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
+#[cfg(feature = "cli")]
 pub(crate) use stopped_points::StoppedPoints;
 pub(crate) use workdirs::RunFolders;
 
