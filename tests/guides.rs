@@ -149,6 +149,7 @@ fn every_guide_does_what_it_says() {
         "nesting.md",
         "reading-results.md",
         "scikit-learn.md",
+        "stopping.md",
     ] {
         let blocks = ran.iter().find(|(name, _)| name == guide).map(|(_, blocks)| *blocks);
         assert!(blocks >= Some(3), "{guide}: {ran:?}");

@@ -61,6 +61,11 @@ fn a_map_is_a_nest_of_one_loop() {
 }
 
 #[test]
+fn points_are_stopped_early_and_results_say_so() {
+    passes("test_stopping.py");
+}
+
+#[test]
 fn notebooks_restart_interrupt_and_show() {
     passes("test_notebook.py");
 }
@@ -78,6 +83,11 @@ fn scikit_learns_searches_are_equal_and_kept() {
 #[test]
 fn a_search_over_data_sets_and_models_is_one_job_and_equal() {
     passes("test_sklearn_search.py");
+}
+
+#[test]
+fn what_is_parallel_within_a_task_has_its_cores() {
+    passes("test_cores.py");
 }
 
 #[test]

@@ -40,21 +40,25 @@ def made(carried: dict[str, Any], name: str) -> Any:
     """A function of those that were carried, to be called with points by the names of loops."""
     function = pickle.loads(carried["functions"][name])
     objects, by_place = carried["objects"].get(name, {}), carried["by_place"]
-    if not objects and not by_place and hasattr(function, "__name__"):
+    is_result = not name.startswith(("load", "points_"))
+    if not objects and not is_result and hasattr(function, "__name__"):
         return function
 
     def point(loop: str, value: Any) -> Any:
         # Each call has a copy of its own.
         return pickle.loads(objects[loop][value]) if loop in objects and isinstance(value, str) else value
 
-    within = {"function": function, "point": point, "by_place": by_place}
-    text = "lambda **points: function(**{loop: point(loop, value) for loop, value in points.items()})"
+    within = {"function": function, "point": point, "result": kept if by_place else Sure(function)}
     if by_place:
-        within["kept"] = kept
-        text = f"lambda **points: kept(function(point({by_place!r}, points[{by_place!r}])))"
-    elif carried["loads"] == name:
+        text = f"lambda **points: result(function(point({by_place!r}, points[{by_place!r}])))"
+    elif name == "load":
         text = "lambda value: function(point(by_loop, value))"
-        within["by_loop"] = carried["data"]
+        within["by_loop"] = next(iter(objects), None)  # of the loop whose points are loaded
+    else:
+        given = "**{loop: point(loop, value) for loop, value in points.items()}" if objects else "*given, **points"
+        text = f"lambda *given, **points: function({given})"
+        if is_result:
+            text = f"lambda *given, **points: found if type(found := function({given})) is float else result(found)"
     # In no file, so that errors begin with the function itself.
     wrapper = eval(compile(text, "<string>", "eval"), within)
     wrapper.__name__ = getattr(function, "__name__", type(function).__name__)
@@ -69,20 +73,83 @@ def made(carried: dict[str, Any], name: str) -> Any:
     return wrapper
 
 
+PLAIN = frozenset((float, int, bool, str, type(None)))
+
+
+class Sure:
+    """Sees to it that no result of a function is kept as something else without a word: JSON would make texts of the names of
+    fields, and lists of tuples.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._name = getattr(function, "__name__", type(function).__name__)
+        self._has_said = False
+
+    def __call__(self, result: Any) -> Any:
+        if type(result) not in PLAIN:
+            try:
+                self._look(result, ())
+            except RecursionError:
+                pass  # the child says that it cannot be kept
+        return result
+
+    def _look(self, value: Any, at: "tuple[Any, ...]") -> None:
+        child: Any = sys.modules["__main__"]  # the program's, with errors that say all and a way to warn
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                if not isinstance(name, str):
+                    raise child.Wrong(f"the result cannot be kept: {place(at)} has the key {name!r} of type "
+                                      f"{type(name).__name__}, and names of fields are texts, as str() makes them")
+                if type(inner) not in PLAIN:
+                    self._look(inner, (*at, name))
+        elif isinstance(value, (list, tuple)):
+            if isinstance(value, tuple) and not self._has_said:
+                self._has_said = True
+                child.warn(f"{place(at)} of {self._name} is a tuple, and comes back as a list")
+            if not PLAIN.issuperset(map(type, value)):
+                for number, inner in enumerate(value):
+                    self._look(inner, (*at, number))
+
+
+def place(at: "tuple[Any, ...]") -> str:
+    """Where something is in a result, for messages."""
+    return "result" + "".join(f"[{name!r}]" for name in at)
+
+
 def kept(value: Any) -> dict[str, Any]:
     """What a call has returned, as a run that says it exactly: a plain number would be a score, and JSON as others read
-    it has no infinities.
+    it has no infinities, and no tuples and names that are no texts.
     """
     def plain(inner: Any) -> Any:
         return inner.tolist() if hasattr(inner, "tolist") else inner.item()
 
     try:
+        if not is_json(value):
+            return {"tagged": json.dumps(tagged(value), default=plain)}
         json.dumps(value, allow_nan=False, default=plain)
     except ValueError:
         return {"json": json.dumps(value, default=plain)}
     except Exception:  # the child says what it is that cannot be kept
         pass
     return {"value": value}
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON has lists and names of fields as they are in a value."""
+    if isinstance(value, dict):
+        return all(isinstance(name, str) for name in value) and all(map(is_json, value.values()))
+    if isinstance(value, list):
+        return PLAIN.issuperset(map(type, value)) or all(map(is_json, value))
+    return not isinstance(value, tuple)
+
+
+def tagged(value: Any) -> Any:
+    """A value with lists, tuples and dicts as what JSON tells apart: `map.untagged` reads it."""
+    if isinstance(value, dict):
+        return {"dict": [[tagged(name), tagged(inner)] for name, inner in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [tagged(inner) for inner in value]}
+    return [tagged(inner) for inner in value] if isinstance(value, list) else value
 
 
 def functions(here: str, name: str, digest: "str | None") -> dict[str, Any]:

@@ -11,7 +11,6 @@ import marshal
 import pickle
 import sys
 import types
-from collections import ChainMap
 from collections.abc import Callable
 from typing import Any
 
@@ -39,19 +38,15 @@ class Functions(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, types.FunctionType) and not is_importable(value):
             return self._function(value)
-        if isinstance(value, types.CodeType):
-            return marshal.loads, (marshal.dumps(value),)
         if isinstance(value, types.CellType):
             return types.CellType, (), (None, {"cell_contents": value.cell_contents})
-        if isinstance(value, functools._lru_cache_wrapper) and not is_importable(value):
-            return cached(value)
         if isinstance(value, types.ModuleType):
             return importlib.import_module, (value.__name__,)
         if value is types.FunctionType or value is types.CellType:
             return getattr, (types, "FunctionType" if value is types.FunctionType else "CellType")
         if isinstance(value, type) and value.__module__ == "__main__":
             raise TakesMore(f"the class {value.__qualname__}")
-        return NotImplemented
+        return reduced(value)
 
     def _function(self, function: types.FunctionType) -> Any:
         code = function.__code__
@@ -73,12 +68,18 @@ class Functions(pickle.Pickler):
         return types.FunctionType, arguments, (dict(vars(function)), own)
 
 
-def cached(value: Any) -> Any:
-    """A function under `functools.lru_cache`, with an empty cache."""
-    about = value.cache_parameters()
-    kind: Any = type(value)
-    info = functools._CacheInfo  # type: ignore[attr-defined,unused-ignore]
-    return kind, (value.__wrapped__, about["maxsize"], about["typed"], info), dict(vars(value))
+def reduced(value: Any) -> Any:
+    """What neither pickle nor cloudpickle makes as it should be: code with its places, for tracebacks, and functions under
+    `functools.lru_cache`, with an empty cache. `NotImplemented` for all else.
+    """
+    if isinstance(value, types.CodeType):
+        return marshal.loads, (marshal.dumps(value),)
+    if isinstance(value, functools._lru_cache_wrapper) and not is_importable(value):
+        about = value.cache_parameters()
+        kind: Any = type(value)
+        info = functools._CacheInfo  # type: ignore[attr-defined,unused-ignore]
+        return kind, (value.__wrapped__, about["maxsize"], about["typed"], info), dict(vars(value))
+    return NotImplemented
 
 
 def pickled(value: Any, what: str, persistent: Callable[[Any], Any] | None = None) -> bytes:
@@ -100,20 +101,14 @@ def pickled(value: Any, what: str, persistent: Callable[[Any], Any] | None = Non
         ) from None
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        # Code with its places, for tracebacks: cloudpickle leaves them out.
-        dispatch_table = ChainMap(
-            {types.CodeType: lambda code: (marshal.loads, (marshal.dumps(code),))}, cloudpickle.Pickler.dispatch_table
-        )
-
         def persistent_id(self, inner: Any) -> Any:
             return persistent(inner) if persistent else None
 
         def reducer_override(self, inner: Any) -> Any:
-            if isinstance(inner, functools._lru_cache_wrapper) and not is_importable(inner):
-                return cached(inner)
             if isinstance(inner, functools.cached_property):  # it has a lock before Python 3.12
                 return functools.cached_property, (inner.func,), {"attrname": inner.attrname}
-            return super().reducer_override(inner)
+            found = reduced(inner)
+            return super().reducer_override(inner) if found is NotImplemented else found
 
     file = io.BytesIO()
     try:

@@ -32,12 +32,13 @@ class CannotCompare(Exception):
 
 
 @contextlib.contextmanager
-def used_by(function: str, part: str) -> Iterator[None]:
-    """Says in errors what uses a value."""
+def comparing(part: str, way_out: str) -> Iterator[None]:
+    """Says in errors what cannot be compared, and the way out."""
     try:
         yield
-    except CannotCompare as why:
-        raise CannotCompare(f"{function} uses {part}: {why}") from None
+    except (CannotCompare, RecursionError) as error:
+        why = error if isinstance(error, CannotCompare) else "it has too many levels"
+        raise Error(f"it cannot be seen whether {part} is the same in a later session: {why}; {way_out}") from None
 
 
 def atom(value: Any) -> str:
@@ -238,15 +239,12 @@ class Contents:
 
     def add(self, part: str, value: Any) -> None:
         """Adds a function or a value, with all that it uses, under this name."""
-        try:
-            whole = f"{type(value).__name__} {self.alone(value).hex()}"
-            self.parts[part] = text = self._text(value)
-            if text != whole and text.startswith("code "):
-                self.parts[f"{part}, {WHOLE},"] = whole
-            elif isinstance(value, types.MethodType):
-                self._add_used(value.__func__.__name__, part, value.__func__)
-        except RecursionError:
-            raise CannotCompare("it has too many levels") from None
+        whole = f"{type(value).__name__} {self.alone(value).hex()}"
+        self.parts[part] = text = self._text(value)
+        if text != whole and text.startswith("code "):
+            self.parts[f"{part}, {WHOLE},"] = whole
+        elif isinstance(value, types.MethodType):
+            self._add_used(value.__func__.__name__, part, value.__func__)
 
     def all(self) -> dict[str, str]:
         """All parts, sorted; with Python's version, where code counts."""
@@ -309,8 +307,7 @@ class Contents:
             self._functions[key] = (digest, function)
             self.modules.sources[digest] = source_of(function)
             for part, inner in used(function):
-                with used_by(function.__name__, part):
-                    self._add_used(part, function.__name__, inner)
+                self._add_used(part, function.__name__, inner)
         return self._functions[key][0]
 
     def _add_used(self, part: str, function: str, value: Any) -> None:
@@ -375,10 +372,6 @@ def contents_of(values: Mapping[str, Any], way_out: str = OF_CRUNCH) -> Contents
     """What these functions and values are made of; an error says what cannot be compared, and the way out."""
     contents = Contents()
     for part, value in values.items():
-        try:
+        with comparing(part, way_out):
             contents.add(part, value)
-        except CannotCompare as why:
-            raise Error(
-                f"it cannot be seen whether {part} is the same in a later session: {why}; {way_out}"
-            ) from None
     return contents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 from .errors import Error
 
+STORE = "runs.sqlite"  # in the results folder
 SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 TEXTS = ("status", "error", "host", "workdir", "run.workdir", "loop", "group.loop")  # columns that are no values
 FEW = 500  # as many tasks are looked for one by one
@@ -99,6 +101,13 @@ def at_name(value: Any, name: str) -> Iterator[Any]:
         yield from at_name(value, name[len("value."):])
 
 
+def select(folder: Path, sql: str, given: Sequence[Any] = ()) -> Iterator[Any]:
+    """The rows of a query to the store of a results folder."""
+    store = sqlite3.connect(f"{(folder / STORE).absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+    with contextlib.closing(store):
+        yield from store.execute(sql, given)
+
+
 class Exact:
     """What the store of a results folder has, for rows that the program has printed."""
 
@@ -113,14 +122,25 @@ class Exact:
             for task, points, text, exact in self._runs(list(marked)):
                 if row := marked.pop(task, None):
                     self._put(row, points, text, exact)
-            if marked:
-                raise self._changed()
+            for row in marked.values():
+                self._put_skipped(row)
 
     def groups(self, rows: Sequence[dict[str, Any]], loop: str) -> None:
         """The same in rows of groups, which have to be all of them."""
         if not any(map(is_marked, rows)):
             return
         loops = self._query("SELECT name, reduce FROM loops ORDER BY level")
+
+        def is_stored(row: dict[str, Any]) -> bool:
+            """Not of points that were stopped early, but for their runs of earlier starts."""
+            of = row.get("group.loop", row.get("loop")) if loop == "all" else loop
+            return bool(row["status"] != "skipped" or of == loops[-1][0] and row["runs"] + row["failed"] > 0)
+
+        skipped = [row for row in rows if not is_stored(row)]
+        if skipped:
+            rows = [row for row in rows if is_stored(row)]
+        for row in skipped:
+            self._put_skipped(row)
         joined = [reduce == "join" for _, reduce in loops] + [False]
         levels = [level for level, (name, _) in enumerate(loops)
                   if name == loop or loop == "all" and not joined[level] and not joined[level + 1]]
@@ -210,6 +230,12 @@ class Exact:
                 raise self._changed()
             row[name] = same[0]
 
+    def _put_skipped(self, row: dict[str, Any]) -> None:
+        """Puts numbers in place that are points of a run, or of a group, that was not made."""
+        if row.get("status") != "skipped":
+            raise self._changed()
+        self._put(row, None, None, None)
+
     def _json(self, text: str) -> Any:
         if re.fullmatch(r"large/[0-9a-f]{64}", text):
             text = (self._folder / text).read_text(encoding="utf-8")
@@ -248,16 +274,11 @@ class Exact:
         return list(self._each(sql, given))
 
     def _each(self, sql: str, given: Sequence[Any] = ()) -> Iterator[Any]:
-        path = self._folder / "runs.sqlite"
         try:
-            store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-            try:
-                yield from store.execute(sql, given)
-            finally:
-                store.close()
+            yield from select(self._folder, sql, given)
         except sqlite3.Error as error:
-            raise Error(f"{path} cannot be read ({error}), so which of the texts NaN and Infinity are numbers is not known; "
-                        "to_polars() and to_arrow() read the results without it") from None
+            raise Error(f"{self._folder / STORE} cannot be read ({error}), so which of the texts NaN and Infinity are numbers "
+                        "is not known; to_polars() and to_arrow() read the results without it") from None
 
     def _changed(self) -> Error:
         return Error(f"{self._folder} has changed while it was read: ask again, or when the run has ended")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .bytecode import codes, is_importable
+from .bytecode import is_importable
 from .carry import pickled
 from .digests import Contents
 from .modules import is_own
@@ -41,8 +41,6 @@ class Carried:
     functions: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     by_place: str | None = None
-    loads: str | None = None
-    data: str | None = None
 
     def write(self, folder: Path, contents: Contents | None, known: str | None = None) -> str:
         """Writes the file and its pickle, whose name it returns. `known` stands for the content; without it, the pickle itself does."""
@@ -54,18 +52,16 @@ class Carried:
                 for name, of_function in self.objects.items()
             },
             "by_place": self.by_place,
-            "loads": self.loads,
-            "data": self.data,
             "files": contents.modules.files if contents else {},
             "sources": sources(self.functions.values()),
         }
         data = pickle.dumps(carried, 5)
         digest = hashlib.blake2b(data, digest_size=12).hexdigest()
         name = f"{self.file}-{known or digest}.pickle"
-        child = (Path(__file__).parent / "_child.py").read_text(encoding="utf-8")
+        child = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("_cores.py", "_child.py")]
         lines = [
             "# Written by the Python package gridmpi, for the children of this folder's runs.",
-            child,
+            *child,
             f"found = functions(os.path.dirname(os.path.abspath(__file__)), {name!r}, {None if known else digest!r})",
             *(f"{function} = found[{function!r}]" for function in self.functions),
             "",
@@ -77,8 +73,8 @@ class Carried:
                 if text:
                     (folder / "sources").mkdir(exist_ok=True)
                     write(folder / "sources" / of_source, text.encode("utf-8", "surrogatepass"))
-
         return name
+
 
 def named(function: Any) -> str:
     """What a function is called in messages."""
@@ -99,17 +95,12 @@ def sources(functions: Any) -> dict[str, str]:
     found = {}
     for function in functions:
         function = getattr(function, "__func__", function)
-        for code in codes(function.__code__) if isinstance(function, types.FunctionType) else ():
-            path = code.co_filename
-            if path not in found and not os.path.isfile(path):
-                lines = linecache.getlines(path)
-                if lines:
+        if isinstance(function, types.FunctionType):
+            of_module = [used for used in function.__globals__.values()
+                         if isinstance(used, types.FunctionType) and used.__module__ == function.__module__]
+            for path in dict.fromkeys(one.__code__.co_filename for one in (function, *of_module)):
+                if not os.path.isfile(path) and (lines := linecache.getlines(path)):
                     found[path] = "".join(lines)
-            for used in function.__globals__.values() if isinstance(function, types.FunctionType) else ():
-                if isinstance(used, types.FunctionType) and used.__module__ == function.__module__:
-                    path = used.__code__.co_filename
-                    if path not in found and not os.path.isfile(path):
-                        found[path] = "".join(linecache.getlines(path))
     return found
 
 

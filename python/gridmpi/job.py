@@ -155,7 +155,7 @@ class JobFile:
         # What is loaded stands in place of the point of this loop.
         of_crunch = {name: one for name, one in self.objects.items() if not (loads and name == data)}
         of_load = {name: one for name, one in self.objects.items() if loads and name == data}
-        carried = Carried("gridmpi_crunch", given, {"crunch": of_crunch, "load": of_load}, by_place, "load", data)
+        carried = Carried("gridmpi_crunch", given, {"crunch": of_crunch, "load": of_load}, by_place)
         keys.update({key: self.named(carried, name) for name, key in (("crunch", "python"), ("load", "load")) if name in given})
         contents, known = None, None
         if "version" not in keys:

@@ -22,6 +22,7 @@ class CrunchKeys(TypedDict, total=False):
     shell: str
     serve: Sequence[str]
     score: str
+    score_range: Sequence[float]
     require: str | float
     seed_by: Sequence[str]
     retries: int
@@ -99,3 +100,9 @@ def check(given: Iterable[str], known: Iterable[str], what: str) -> None:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise Error(f"{name} is no keyword of {what}{hint} (known: {', '.join(known)})")
+
+
+def check_errors(errors: Any) -> None:
+    """Refuses what says neither that failures are raised nor that they are kept."""
+    if errors not in ("raise", "keep"):
+        raise Error(f'errors is "raise" or "keep", found {errors!r}')

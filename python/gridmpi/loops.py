@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from . import toml
 from .errors import Error
 from .keys import SOURCES, check
 
-BESIDE = ("exclude", "most", "allow_empty", "where", "only_if", "require", "label", "was", "version")
+BESIDE = ("exclude", "most", "allow_empty", "where", "only_if", "require", "label", "was", "version", "stop")
 SPACES = {"range": ("from", "to", "step"), "linspace": ("from", "to", "count"), "logspace": ("from", "to", "count"),
           "dates": ("from", "to", "step")}
 
@@ -97,13 +98,13 @@ def listed(points: Any, where: str) -> dict[str, Any]:
         raise Error(f"{where}: points are a list, found the text {points!r} (files={points!r} takes the files that match)")
     if isinstance(points, (set, frozenset)):
         raise Error(f"{where}: a set has no order; give sorted(...)")
-    if hasattr(points, "to_dict") and hasattr(points, "columns"):
-        points = points.to_dict("records")
+    if hasattr(points, "columns") and hasattr(points, "to_dict"):  # a frame of polars has both, and no "records"
+        points = points.to_dicts() if hasattr(points, "to_dicts") else points.to_dict("records")
     points = toml.plain(points)
     if not isinstance(points, Iterable):
         raise Error(f"{where}: points are a list, found {points!r}")
     values = [point_of(point, where) for point in points]
-    return {"json": toml.as_json(values, where)} if toml.has_none(values) else {"values": values}
+    return {"json": json.dumps(values, ensure_ascii=False)} if toml.has_none(values) else {"values": values}
 
 
 def parameters(given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ imports. A module may do anything when it is imported, so no part of it stands f
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import os
@@ -104,21 +105,29 @@ class Modules:
             return []
         self.files[os.path.abspath(path)] = digest_of(content)
         try:
-            tree = ast.parse(content)
-            digest = digest_of(ast.dump(tree).encode("utf-8", "surrogatepass"))
-            self.sources[digest] = ast.unparse(tree)
+            digest, text, statements = read(content)
         except (SyntaxError, ValueError, RecursionError):  # compiled, say
             self.parts[part] = f"content {digest_of(content)}"
             return []
         self.parts[part] = f"source {digest}"
+        self.sources[digest] = text
         package = module if is_package else module.rpartition(".")[0]
-        found: list[str] = []
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                found += imported(node.module or "", [alias.name for alias in node.names], node.level, package)
-        return found
+        return [found for name, names, level in statements for found in imported(name, names, level, package)]
+
+
+@functools.lru_cache(maxsize=256)
+def read(content: bytes) -> tuple[str, str, tuple[tuple[str, tuple[str, ...], int], ...]]:
+    """The digest of a source, its text without comments, and its import statements: a module, the names from it, and how
+    many packages up it begins. A session reads the same modules for each value that it carries.
+    """
+    tree = ast.parse(content)
+    statements: list[tuple[str, tuple[str, ...], int]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            statements += [(alias.name, (), 0) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            statements.append((node.module or "", tuple(alias.name for alias in node.names), node.level))
+    return digest_of(ast.dump(tree).encode("utf-8", "surrogatepass")), ast.unparse(tree), tuple(statements)
 
 
 def within(module: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from . import job
 from .check import Check
 from .errors import Error
-from .keys import CRUNCH, KINDS, START, Function, check
+from .keys import CRUNCH, KINDS, START, Function, check, check_errors
 from .loops import Loop, loop
 from .plan import Plan
-from .process import output, verb
+from .process import folder_of, output, verb
 from .run import Run, claim
 
 if TYPE_CHECKING:
@@ -101,7 +100,8 @@ class Nest:
                 "std"]``, ``{"max": "r2"}`` and so on, as in a job file, or a function of the list of runs.
             keys: any other source of points, as in a job file: ``files="data/*.csv"``, ``logspace=(1e-3, 1e3, 7)``,
                 ``grid={...}``; and ``where``, ``only_if``, ``require``, ``label``, ``was``, ``exclude``, ``most``,
-                ``allow_empty``.
+                ``allow_empty``; and ``stop``, to stop points early that cannot be the best: ``"sure"``, with ``score_range``
+                among the keys of the call, or ``{"halve": 3, "from": 1}``.
 
         Raises:
             Error: the points cannot be kept, or a keyword is none.
@@ -165,8 +165,7 @@ class Nest:
         """
         given: dict[str, Any] = dict(keys)
         errors = given.pop("errors", "raise")
-        if errors not in ("raise", "keep"):
-            raise Error(f'errors is "raise" or "keep", found {errors!r}')
+        check_errors(errors)
         return self.start(function, **given).wait(errors)
 
     def start(self, function: Function | None = None, **keys: Unpack[StartKeys]) -> Run:
@@ -192,12 +191,13 @@ class Nest:
         with nest._private() as file:
             words = ["plan", file, "--out", nest.results_folder(own.get("results"))]
             words += ["--fresh"] if own.get("fresh") else []
-            words += ["--pilot", str(own["pilot"])] if own.get("pilot") else []
+            pilot = ["--pilot", str(own["pilot"])] if own.get("pilot") else []
             workers = own.get("workers")
             if workers is not None:
                 several = workers if isinstance(workers, (list, tuple, range)) else [workers]
                 words += ["--workers", ",".join(map(str, several))]
-            return Plan(verb([*words, "--format", "json"]), output(words))
+            about = verb([*words, *pilot, "--format", "json"])
+            return Plan(about, output(words))  # the pilot's runs are there by now
 
     def check(self, function: Function | None = None, *, tasks: int = 12, ignore: Sequence[str] = (), **keys: Any) -> Check:
         """Whether results depend on anything but their points: calls a few of them alone, in other orders and at the same
@@ -271,7 +271,7 @@ class Nest:
     @contextlib.contextmanager
     def _private(self) -> Iterator[str]:
         """The job file in a folder that goes away."""
-        with tempfile.TemporaryDirectory(prefix="gridmpi-") as folder:
+        with folder_of("job") as folder:
             yield str(job.write(self, Path(folder)))
 
     def __repr__(self) -> str:

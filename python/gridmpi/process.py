@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -10,7 +11,8 @@ import subprocess
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from ._program import program
@@ -24,8 +26,24 @@ LINE = re.compile(r"^\[\S+ rank \d+ (ERROR|WARN|INFO|DEBUG|TRACE)\s*\] ?(.*)$")
 WORDS = (("--keep-failed", "keep_failed=True"), ("--keep", "keep_changed=True"), ("--fresh", "fresh=True"),
          ("--out", "results="), ("`python` is missing", "a function is missing"))
 
+private: set[str] = set()
+"""Folders that go away with the calls that have made them."""
 
-PREFIX = "gridmpi-"  # of folders that go away
+
+@contextlib.contextmanager
+def folder_of(what: str, where: str | None = None) -> Iterator[str]:
+    """A folder that goes away with a call, so that no message names it."""
+    with tempfile.TemporaryDirectory(prefix=f"gridmpi-{what}-", dir=where, ignore_cleanup_errors=True) as folder:
+        private.add(folder)
+        try:
+            yield folder
+        finally:
+            private.discard(folder)
+
+
+def is_private(folder: str) -> bool:
+    """Whether a folder goes away."""
+    return any(Path(os.path.abspath(folder)).is_relative_to(one) for one in list(private))
 
 
 def refuse_ranks() -> None:
@@ -57,11 +75,13 @@ def environment() -> dict[str, str]:
 
 
 def in_words(message: str) -> str:
-    """A message of the command line's, in terms of Python's keywords, and without the places of files that go away."""
-    folder = tempfile.gettempdir()
-    private = "|".join(re.escape(os.path.join(one, PREFIX)) for one in (folder, os.path.realpath(folder), relative(folder)))
-    message = re.sub(rf"(?:{private})(?:map-)?\w{{8}}/(?:results/)?python/job\.toml(?::\d+)?: (?:crunch\.)?", "", message)
-    message = re.sub(rf"(?:{private})(?:map-)?\w{{8}}(?:/results)?(?![\w-])", "the folder of this call", message)
+    """A message of the command line's, in terms of Python's keywords, and without the places of folders that go away."""
+    forms = {form for folder in list(private) for form in (folder, os.path.realpath(folder), relative(folder))}
+    if forms:
+        place = f"(?:{'|'.join(map(re.escape, forms))})"
+        message = re.sub(rf"{place}/(?:\w+/)?python/job\.toml(?::\d+)?: (?:crunch\.)?", "", message)
+        message = re.sub(rf"are in {place}/\w+; start it again to go on", "were made; results=FOLDER keeps what is done", message)
+        message = re.sub(rf"{place}(?:/(?:results|runs))?(?![\w-])", "the folder of this call", message)
     for option, keyword in WORDS:
         message = re.sub(rf"(?<![\w-]){option}(?![\w-])", keyword, message)
     return message
@@ -76,18 +96,21 @@ def relative(folder: str) -> str:
 
 
 def message_of(lines: Iterable[str]) -> str:
-    """What gridmpi has said last about an error."""
+    """What gridmpi has said last about an error; where that is the end of mpirun, also what was said before."""
     found: list[str] = []
+    others: list[str] = []
     for line in lines:
         if line.startswith("gridmpi: error: "):
+            before = found[:1] or others[-10:]
             found = [line[len("gridmpi: error: "):]]
+            found += before if found[0].startswith("mpirun ended") else []
         elif line.startswith("error: "):
             found = [line[len("error: "):]]
         elif (log := LINE.match(line)) is not None:
             if log[1] == "ERROR":
                 found = [log[2]]
-        elif found:
-            found.append(line)
+        else:
+            (found or others).append(line)
     return in_words("\n".join(found).strip())
 
 

@@ -24,6 +24,7 @@ class Progress:
         tasks: how many calls the whole nest has; 0 until that is known.
         done: how many of them have a result or have failed, with those of earlier runs, which are ``reused``.
         failed: how many have failed.
+        skipped: how many are not made, because their points were stopped early.
         seconds_left: how long the rest takes; None if that cannot be said yet.
     """
 
@@ -33,11 +34,12 @@ class Progress:
     reused: int = 0
     failed: int = 0
     seconds_left: float | None = None
+    skipped: int = 0
 
     @property
     def fraction(self) -> float:
         """From 0 to 1."""
-        return self.done / self.tasks if self.tasks else 0.0
+        return min(1.0, (self.done + self.skipped) / self.tasks) if self.tasks else 0.0
 
     def words(self) -> str:
         """In a line."""
@@ -45,13 +47,14 @@ class Progress:
             return self.state
         text = f"{self.done}/{self.tasks}"
         text += f", {self.failed} failed" if self.failed else ""
-        if self.seconds_left is not None and self.done < self.tasks:
+        text += f", {self.skipped} skipped" if self.skipped else ""
+        if self.seconds_left is not None and self.done + self.skipped < self.tasks:
             left = round(self.seconds_left)
             text += f", {left // 60}:{left % 60:02} left"
         return text
 
     def _repr_html_(self) -> str:
-        return f'<progress value="{self.done}" max="{max(self.tasks, 1)}"></progress> {html.escape(self.words())}'
+        return f'<progress value="{self.done + self.skipped}" max="{max(self.tasks, 1)}"></progress> {html.escape(self.words())}'
 
 
 def of_folder(folder: Path, since: float = 0.0) -> Progress:
@@ -66,7 +69,8 @@ def of_folder(folder: Path, since: float = 0.0) -> Progress:
 
 
 def of_status(found: dict[str, Any]) -> Progress:
-    return Progress(found["state"], found["tasks"], found["done"], found["reused"], found["failed"], found["seconds_left"])
+    return Progress(found["state"], found["tasks"], found["done"], found["reused"], found["failed"], found["seconds_left"],
+                    found.get("skipped", 0))
 
 
 def in_jupyter() -> bool:

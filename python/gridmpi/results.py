@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error
-from .exact import Exact, as_printed, points, score
+from .exact import STORE, Exact, as_printed, points, score, select
 from .process import output, verb
 from .progress import Progress, of_status
 from .tables import Export, Table
@@ -27,8 +27,8 @@ class Results:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
         """The results folder."""
-        if not (Path(self.folder) / "runs.sqlite").is_file():
-            raise Error(f"{self.folder} is no results folder: it has no runs.sqlite")
+        if not (Path(self.folder) / STORE).is_file():
+            raise Error(f"{self.folder} is no results folder: it has no {STORE}")
 
     @property
     def summary(self) -> Table:
@@ -36,15 +36,18 @@ class Results:
         score and the other fields, how many runs stand behind it, ``status``, ``error``.
         """
         outer = [name for name, reduce in self._loops().items() if not reduce]
-        if outer:
-            groups = Export(self.folder, ["--groups", outer[-1]])
-            return Table(lambda: self._with_finals(groups.rows, outer)) if self._has_finals() else groups
-        return Table(self._only_row)
+        if not outer:
+            return Table(self._only_row)
+        groups, written = Export(self.folder, ["--groups", outer[-1]]), self._written()["groups"]
+        has_finals = any("final" in group for group in written)
+        return Table(lambda: self._with_finals(groups.rows, outer, written)) if has_finals else groups
 
     @property
     def runs(self) -> Table:
         """A row for each run: its points by the names of the loops, ``status``, ``score``, the fields of its result,
-        ``seconds``, ``started``, ``error``, and where it was made.
+        ``seconds``, ``started``, ``error``, and where it was made. Runs that were not made, because their point was stopped
+        early, have the status ``"skipped"``, and why in ``error``; so have those that an earlier run has made and that do
+        not count, with their score.
         """
         return Export(self.folder)
 
@@ -69,7 +72,7 @@ class Results:
 
     def groups(self, loop: str) -> Table:
         """A row for each point of a loop, with the loops inside it folded: ``cv_results_`` of scikit-learn. ``"all"`` has
-        those of every loop.
+        those of every loop. Points that were stopped early have the status ``"skipped"`` and no rank.
         """
         return Export(self.folder, ["--groups", loop])
 
@@ -112,17 +115,12 @@ class Results:
 
     def _loops(self) -> dict[str, str]:
         """The loops, and how each is reduced."""
-        path = Path(self.folder) / "runs.sqlite"
         try:
-            store = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-            try:
-                found = store.execute("SELECT name, reduce FROM loops ORDER BY level").fetchall()
-            finally:
-                store.close()
+            found = list(select(Path(self.folder), "SELECT name, reduce FROM loops ORDER BY level"))
         except sqlite3.Error as error:  # a file system without locks, a folder that cannot be written to
             found = [(loop["name"], loop["reduce"]) for loop in self._written().get("loops", [])]
             if not found:
-                raise Error(f"{path} cannot be read: {error}") from None
+                raise Error(f"{Path(self.folder) / STORE} cannot be read: {error}") from None
         return {name: reduce or "" for name, reduce in found}
 
     def _written(self) -> dict[str, Any]:
@@ -149,16 +147,14 @@ class Results:
             final = {f"final.{name}": field for name, field in final_of(group, exact).items()}
             best = {f"best_{name}": point for name, point in best.items()}
             rows.append({**best, "score": score(scored), **fields, **final, "runs": group["runs"], "failed": group["failed"],
+                         **{name: group[name] for name in ("stopped", "skipped") if name in group},
                          "status": group.get("status"), "error": group.get("error")})
         return rows
 
-    def _has_finals(self) -> bool:
-        return any("final" in group for group in self._written()["groups"])
-
-    def _with_finals(self, rows: list[dict[str, Any]], outer: list[str]) -> list[dict[str, Any]]:
-        """The rows with what final calls have returned."""
+    def _with_finals(self, rows: list[dict[str, Any]], outer: list[str], written: list[Any]) -> list[dict[str, Any]]:
+        """The rows with what final calls have returned, as a start has written it."""
         exact, known = Exact(self.folder), dict[str, list[dict[str, Any]]]()
-        for group in self._written()["groups"]:
+        for group in written:
             known.setdefault(json.dumps(group["coordinates"]), []).append(final_of(group, exact))
         found = []
         for row in rows:

@@ -21,7 +21,8 @@ from . import functions
 from ._program import program
 from .digests import WHOLE
 from .errors import Error, Interrupted, RunsFailed
-from .process import Log, message_of, refuse_ranks, starter, warn
+from .keys import check_errors
+from .process import Log, is_private, message_of, refuse_ranks, starter, warn
 from .progress import PERIOD, Bar, Progress, of_folder
 from .results import Results
 
@@ -125,6 +126,7 @@ class Run:
             Error: gridmpi refused it; the message says why.
             KeyboardInterrupt: Ctrl-C: it has ended in order, and the next call goes on where it stopped.
         """
+        check_errors(errors)
         interrupted: KeyboardInterrupt | None = None
         while True:
             try:
@@ -179,8 +181,8 @@ class Run:
         return f"<Run {self.results_folder}: {self.progress.words()}>"
 
 
-def failed(results: Results, log: Log) -> RunsFailed:
-    """The error for runs that have failed, with the first one's traceback."""
+def failed(results: Results, log: Log, way: str = 'errors="keep" returns it, and ') -> RunsFailed:
+    """The error for runs that have failed, with the first one's traceback, and what may be done."""
     failures = results.failures
     text = log.failures() or "some results are incomplete"
     if first := next(iter(failures.head(1)), None):
@@ -188,11 +190,13 @@ def failed(results: Results, log: Log) -> RunsFailed:
         points = ", ".join(f"{name}={first[name]!r}" for name in first if name.partition(".")[0] in loops and first[name] is not None)
         text += f"\n\ntask {first['task']} ({points}):\n{first['error']}"
     else:
-        errors = [str(row["error"]) for row in results.summary if row.get("error")]
-        errors += [str(row["final.error"]) for row in results.summary if row.get("final.error")]
+        summary = results.summary
+        errors = [str(row["error"]) for row in summary if row.get("error")]
+        errors += [str(row["final.error"]) for row in summary if row.get("final.error")]
         text += "".join(f"\n\n{error}" for error in dict.fromkeys(errors))
-    text += '\n\nAll else is kept: errors="keep" returns it, and the next call makes only these again.'
-    return RunsFailed(text, results, failures)
+    if is_private(results.folder):
+        return RunsFailed(f"{text}\n\nNothing is kept: results=FOLDER keeps what is done.", None, list(failures))
+    return RunsFailed(f"{text}\n\nAll else is kept: {way}the next call makes only these again.", results, failures)
 
 
 def named(message: str) -> str:

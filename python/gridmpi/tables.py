@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import importlib
+import itertools
 import json
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ._program import program
 from .errors import Error
 from .exact import Exact, is_marked
-from .process import called, environment
+from .process import called, environment, folder_of
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
@@ -44,7 +44,7 @@ class Table(Sequence[Mapping[str, Any]]):
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        return names_of(self.rows)
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -95,7 +95,7 @@ class Table(Sequence[Mapping[str, Any]]):
 
     def __repr__(self) -> str:
         rows = self.head(SHOWN + 1)
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = names_of(rows)
         cells = [[shown(row.get(name)) for name in names] for row in rows[:SHOWN]]
         widths = [max(map(len, column)) for column in zip(names, *cells)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [names, *cells]]
@@ -103,7 +103,7 @@ class Table(Sequence[Mapping[str, Any]]):
 
     def _repr_html_(self) -> str:
         rows = self.head(SHOWN + 1)
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = names_of(rows)
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(shown(row.get(name)))}</td>" for name in names) + "</tr>"
@@ -111,6 +111,11 @@ class Table(Sequence[Mapping[str, Any]]):
         )
         more = "<tr><td>...</td></tr>" if len(rows) > SHOWN else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}{more}</tbody></table>"
+
+
+def names_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the columns of rows, as they come."""
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def shown(value: Any) -> str:
@@ -148,25 +153,24 @@ class Export(Table):
         return rows
 
     def head(self, count: int = SHOWN) -> list[dict[str, Any]]:
-        if self._rows is not None:
-            return self._rows[:count]
+        if self._rows is not None or count < 0:
+            return self.rows[:count]
         words = [program(), *self._words, "--format", "jsonl"]
-        rows: list[dict[str, Any]] = []
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                rows.append(json.loads(line))
-                if len(rows) == count:
-                    break
+            lines = list(itertools.islice(process.stdout, count))
+            has_all = len(lines) == count and all(line.endswith(b"\n") for line in lines)
+            has_failed = not has_all and process.wait() != 0
             process.kill()
-        if not rows or self._groups is not None and any(map(is_marked, rows)):
-            return self.rows[:count]
+        rows = [] if has_failed else [json.loads(line) for line in lines]
+        if has_failed or self._groups is not None and any(map(is_marked, rows)):
+            return self.rows[:count]  # which says why
         if self._groups is None:
             Exact(self._folder).runs(rows)
         return rows
 
     def _parquet(self, read: Callable[[str], Any]) -> Any:
-        with tempfile.TemporaryDirectory(prefix="gridmpi-") as folder:
+        with folder_of("table") as folder:
             file = str(Path(folder) / "table.parquet")
             called([*self._words, "--format", "parquet", "--to", file])
             return read(file)

@@ -71,29 +71,10 @@ def plain(given: Any) -> Any:
 
 
 def has_none(given: Any) -> bool:
-    """Whether there is None anywhere in it."""
-    given = plain(given)
-    if isinstance(given, Mapping):
+    """Whether there is None anywhere in a point, or in a list of them."""
+    if isinstance(given, dict):
         return any(map(has_none, given.values()))
-    return given is None or isinstance(given, (list, tuple)) and any(map(has_none, given))
-
-
-def as_json(given: Any, where: str) -> str:
-    """A list with None in it, as the JSON that the key ``json`` takes."""
-
-    def marked(inner: Any) -> Any:
-        inner = plain(inner)
-        if isinstance(inner, float) and math.isnan(inner):
-            raise Error(f"{where} has NaN, which is no point")
-        if isinstance(inner, Mapping):
-            return {name: marked(field) for name, field in inner.items()}
-        if isinstance(inner, (list, tuple)):
-            return [marked(item) for item in inner]
-        if isinstance(inner, (str, int, float, type(None))):
-            return inner
-        raise Error(f"{where} has something of type {type(inner).__name__}: points are numbers, strings, lists, dicts")
-
-    return json.dumps(marked(given), ensure_ascii=False)
+    return given is None or isinstance(given, list) and any(map(has_none, given))
 
 
 def table(name: str, fields: Mapping[str, Any], *, many: bool = False) -> str:

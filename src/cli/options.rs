@@ -12,11 +12,12 @@ use crate::cli::screen::Screen;
 use crate::cli::strategy::{self, Chosen};
 use crate::cli::{print, print_to, say};
 use crate::job::lookup;
+use crate::model::Tally;
 use crate::rank0::failures;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
 use crate::report::table;
-use crate::report::text::words::{seconds, things};
+use crate::report::text::words::{count, seconds, things};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::text::beginning;
 
@@ -209,6 +210,17 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
                 seconds(serial)
             );
         }
+    }
+    if finished.tally.stopped > 0 {
+        let Tally { skipped, stopped, .. } = finished.tally;
+        let were = if skipped == 1 { "was" } else { "were" };
+        log::info!(
+            "{} of {} {were} not needed: {} {} stopped early",
+            count(skipped),
+            things(finished.job.nest.tasks(), "run"),
+            things(stopped, "point"),
+            if stopped == 1 { "was" } else { "were" }
+        );
     }
     for sick in &finished.sick {
         log::warn!("{}", sick.told(", and others did its tasks"));

@@ -11,7 +11,7 @@ use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
 use crate::cli::{guess, print, say};
 use crate::job::{Job, SlurmOptions};
-use crate::model::LoopNest;
+use crate::model::{LoopNest, stop_of};
 use crate::platform::mpi_flavour::MpiFlavour;
 use crate::platform::mpi_library;
 use crate::platform::slurm::needs;
@@ -161,6 +161,12 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<RemainingWork>>>();
     let load = all.and_then(|all| all.into_iter().max_by(|a, b| work(a).total_cmp(&work(b))));
     let parts = parts(arguments.parts, &wanted[0].job.nest);
+    if let (Some(_), Some((level, _))) = (parts, stop_of(&wanted[0].job.nest)) {
+        return Err(Error::input(format!(
+            "--parts: loop '{}' stops points, which a part of a job cannot; take stop = out of it for that",
+            wanted[0].job.nest.loops()[level].name
+        )));
+    }
     let load = load.map(|load| match parts {
         Some(parts) => RemainingWork { tasks: load.tasks.div_ceil(parts.into()), ..load },
         None => load,
@@ -270,10 +276,13 @@ fn about(
         (false, true) => "The time is",
         (false, false) => return lines,
     };
+    let stops = wanted.iter().any(|wanted| stop_of(&wanted.job.nest).is_some());
+    let is_most = stops && load.is_some_and(|load| load.tasks > 0);
+    let most = if is_most { "at most " } else { "" };
     let in_part = if parts.is_some() { " for a part" } else { "" };
     lines.push(match load {
         Some(load) => format!(
-            "{proposed} proposed: {} left{in_part}, {} each so far, the longest {}.",
+            "{proposed} proposed: {most}{} left{in_part}, {} each so far, the longest {}.",
             things(load.tasks, "task"),
             seconds(load.mean),
             seconds(load.longest)

@@ -51,7 +51,7 @@ impl Master {
                 self.workers.call(rank, SideCall::Final(call.row, call.attempt), now);
                 actions.push(Action::Final { rank, call: Box::new(call) });
             } else if let Some(assignment) =
-                self.another((rank, turn), (threads, load), batch, time, now)
+                self.another((rank, turn), (threads, load), batch, (time, now), actions)
             {
                 self.workers.assign(rank, assignment, now);
                 if !has_room(load + assignment.count) {
@@ -78,12 +78,13 @@ impl Master {
         (rank, turn): (usize, Turn),
         (threads, load): (u64, u64),
         batch: u64,
-        time: Option<f64>,
-        now: Duration,
+        (time, now): (Option<f64>, Duration),
+        actions: &mut Vec<Action>,
     ) -> Option<Assignment> {
         // One message serves all threads, unless the batch size is fixed.
         let most = if self.batching.is_fixed() { batch } else { batch * threads };
         let most = if turn.is_on_trial { 1 } else { most };
+        self.open_groups(most, actions);
         let next = self.queue.next((rank, turn), (threads, load), most, time);
         next.or_else(|| {
             let admits = turn.takes_new && self.queue.admits(rank, (threads, load));

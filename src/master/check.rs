@@ -28,8 +28,12 @@ impl Master {
         } else if event.is_multiple_of(every) {
             let (left, passed) = (self.queue.left(), self.queue.passed());
             let (held, twice) = (self.workers.held(), self.stragglers.held_twice());
+            let unasked = match &self.early {
+                Some(early) if self.wanted.is_none() => early.unasked(),
+                _ => 0,
+            };
             assert_eq!(
-                self.tally.done + left + held - twice + passed,
+                self.tally.done + left + held - twice + passed + unasked,
                 self.goal(),
                 "{left} left, {held} held, {twice} of them twice, {passed} skipped: {:?}",
                 self.tally

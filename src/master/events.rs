@@ -2,7 +2,7 @@
 
 use crate::model::{
     Assignment, AttemptResult, FinalCall, FinalResult, FinalState, GroupSummary, Key, Report,
-    RunBatch, Scored, SlotResult,
+    RunBatch, Scored, SlotResult, StoppedPoint,
 };
 
 /// An input of the master.
@@ -92,6 +92,8 @@ pub(crate) enum Action<'a> {
     },
     /// Write the summary of a closed group to the store.
     Close(Box<GroupSummary>),
+    /// Write that not all runs of this point are made.
+    StopPoint(Box<StoppedPoint>),
     /// Reduce these items, one per slot, and report with [`Event::Reduced`].
     Reduce {
         /// The worker to send them to; `None` for rank 0.

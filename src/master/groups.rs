@@ -4,6 +4,7 @@
 //! as all slots before them are filled; those that arrive early are buffered, as numbers where that will do.
 
 mod open_group;
+mod partly;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,9 +12,10 @@ use std::ops::Range;
 use crate::master::GroupView;
 use crate::model::{
     Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, Reduce, RunBatch, Scored,
-    SlotResult, Winner, choose,
+    SlotResult, Winner, choose, stop_of,
 };
 use open_group::{EndedGroup, OpenGroup};
+pub(super) use partly::{KnownRun, Missing, PartlyKnown};
 
 #[derive(Debug)]
 pub(super) struct OpenGroups {
@@ -24,6 +26,9 @@ pub(super) struct OpenGroups {
     away: BTreeMap<Key, AwayGroup>,
     /// Values of the user's function from earlier starts.
     known: BTreeMap<Key, Scored>,
+    /// The level of keys whose items wait until it is decided whether they are stopped, and those that wait.
+    undecided: Option<usize>,
+    waiting: BTreeMap<Key, SlotResult>,
 }
 
 /// A group that the user's function is reducing.
@@ -46,7 +51,8 @@ pub(super) enum ClosedGroup {
 impl OpenGroups {
     pub(super) fn new(nest: LoopNest, require: Completeness) -> OpenGroups {
         let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        OpenGroups { nest, require, open, away, known }
+        let (undecided, waiting) = (stop_of(&nest).map(|(level, _)| level + 1), BTreeMap::new());
+        OpenGroups { nest, require, open, away, known, undecided, waiting }
     }
 
     /// Sets the value of the user's function for a group, from an earlier start.
@@ -70,7 +76,12 @@ impl OpenGroups {
         mut item: SlotResult,
         closed: &mut Vec<ClosedGroup>,
     ) {
+        let mut is_decided = Some(key.level) == self.undecided;
         while let Some((parent, slot)) = self.nest.group(key) {
+            if Some(key.level) == self.undecided && !std::mem::take(&mut is_decided) {
+                self.waiting.insert(key, item);
+                return;
+            }
             let size = self.nest.group_size(parent);
             let group = group_at(&mut self.open, &self.nest, parent);
             group.put(slot, item);
@@ -103,7 +114,12 @@ impl OpenGroups {
         }
     }
 
-    fn put_run(&mut self, task: u64, result: Option<&Scored>, closed: &mut Vec<ClosedGroup>) {
+    pub(super) fn put_run(
+        &mut self,
+        task: u64,
+        result: Option<&Scored>,
+        closed: &mut Vec<ClosedGroup>,
+    ) {
         let (key, nest) = (self.nest.task(task), &self.nest);
         let Some((parent, slot)) = nest.group(key) else { return };
         let group = group_at(&mut self.open, nest, parent);
@@ -174,7 +190,8 @@ impl OpenGroups {
         let points = if chooses { points } else { PointCounts::one(result.is_ok()) };
         let (is_partial, outwards) = (partial.is_some(), self.outwards(key, &result));
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
-        Some(SlotResult { result: outwards, runs, failed, points, is_partial })
+        let (result, is_stopped) = (outwards, false);
+        Some(SlotResult { result, runs, failed, points, is_partial, is_stopped })
     }
 
     /// A group's result with the winning point of each loop whose runs went into it.
@@ -211,8 +228,28 @@ impl OpenGroups {
         let result = result.map(|scored| Scored { partial, ..scored });
         let points = PointCounts::one(result.is_ok());
         let (is_partial, outwards) = (partial.is_some(), self.outwards(key, &result));
-        let item = SlotResult { result: outwards, runs, failed, points, is_partial };
+        let (outwards_of, is_stopped) = (outwards, false);
+        let item = SlotResult { result: outwards_of, runs, failed, points, is_partial, is_stopped };
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
+        self.put(key, item, closed);
+    }
+
+    /// Puts a point into its group that is not stopped.
+    pub(super) fn decide(&mut self, key: Key, closed: &mut Vec<ClosedGroup>) {
+        if let Some(item) = self.waiting.remove(&key) {
+            self.put(key, item, closed);
+        }
+    }
+
+    /// Closes a point that was stopped: what is open below it is dropped, and it takes its slot with this.
+    pub(super) fn stop(&mut self, key: Key, item: SlotResult, closed: &mut Vec<ClosedGroup>) {
+        for level in key.level..self.nest.depth() {
+            let below = self.nest.keys_below(key, level);
+            let (from, to) = (Key { level, index: below.start }, Key { level, index: below.end });
+            let open: Vec<Key> = self.open.range(from..to).map(|(key, _)| *key).collect();
+            open.iter().for_each(|key| drop(self.open.remove(key)));
+        }
+        self.waiting.remove(&key);
         self.put(key, item, closed);
     }
 
@@ -235,7 +272,7 @@ impl OpenGroups {
 
     /// Whether no group is open or being reduced.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.away.is_empty()
+        self.open.is_empty() && self.away.is_empty() && self.waiting.is_empty()
     }
 }
 

@@ -23,6 +23,8 @@ mod rank_set;
 mod report;
 mod requeued;
 mod second_tries;
+mod skipping;
+mod stopping;
 mod stragglers;
 mod strategy;
 mod view;
@@ -45,6 +47,7 @@ use health::Health;
 use leases::Leases;
 pub(crate) use leases::WAIT_FOR_SILENT;
 use queue::TaskQueue;
+use stopping::EarlyStopping;
 use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};
@@ -90,6 +93,8 @@ pub(crate) struct Master {
     /// Total duration of all calls of crunch. (seconds)
     crunched: f64,
     stragglers: Stragglers,
+    /// Which tasks are asked for, where points are stopped before all their runs are made.
+    early: Option<EarlyStopping>,
     /// Runs that failed for good since the start.
     failures: u64,
 }
@@ -98,7 +103,11 @@ impl Master {
     pub(crate) fn new(nest: LoopNest, config: MasterConfig) -> Master {
         let MasterConfig { lowest, workers, policy, data, strategy, .. } = config;
         let costs = config.expected.unwrap_or_else(|| CostModel::new(&nest));
-        let queue = TaskQueue::new(&nest, strategy, (policy.order, data), costs);
+        let early = EarlyStopping::of(&nest, policy.require);
+        let queue = match early {
+            Some(_) => TaskQueue::asked(&nest, costs),
+            None => TaskQueue::new(&nest, strategy, (policy.order, data), costs),
+        };
         let is_nested = queue.is_nested();
         Master {
             queue,
@@ -123,6 +132,7 @@ impl Master {
             last: Duration::ZERO,
             crunched: 0.0,
             stragglers: Stragglers::new(policy.speculate),
+            early,
             failures: 0,
             policy,
             nest,
@@ -131,6 +141,11 @@ impl Master {
 
     /// Runs only these tasks. Must be called after all `Recalled` events.
     pub(crate) fn only(&mut self, tasks: &[u64]) {
+        if let Some(early) = &mut self.early {
+            for (task, attempts) in early.take_attempts(tasks) {
+                self.queue.give_back(task, attempts);
+            }
+        }
         self.wanted = Some(self.queue.only(tasks));
     }
 
@@ -157,7 +172,10 @@ impl Master {
 
     /// Sets how often a task was attempted in earlier starts without success.
     pub(crate) fn know_attempts(&mut self, task: u64, attempts: u32) {
-        self.queue.know_attempts(task, attempts);
+        match &mut self.early {
+            Some(early) => early.know_attempts(task, attempts),
+            None => self.queue.know_attempts(task, attempts),
+        }
     }
 
     /// Pauses or resumes the assignment of tasks.
@@ -208,6 +226,7 @@ impl Master {
                 self.report(rank, report, now, actions);
                 self.workers.reported(rank);
             }
+            Event::Recalled(run) if self.early.is_some() => self.keep_recalled(run, actions),
             Event::Recalled(AttemptResult { task, seconds, result, .. }) => {
                 self.queue.skip(task);
                 self.queue.costs.observe(task, seconds);
@@ -277,7 +296,7 @@ impl Master {
 
     /// Whether every wanted run is recorded and its groups are closed.
     pub(crate) fn is_complete(&self) -> bool {
-        let all = self.tally.done == self.nest.tasks()
+        let all = self.tally.done + self.tally.skipped == self.nest.tasks()
             && self.groups.is_empty()
             && self.finals.are_done();
         // Groups that have closed are reduced, also if only some of the tasks are wanted.
@@ -306,7 +325,13 @@ impl Master {
 
     /// The number of runs at the end, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
-        self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
+        let all = self.nest.tasks() - self.tally.skipped;
+        self.wanted.map_or(all, |wanted| self.tally.recalled + wanted)
+    }
+
+    /// Whether only some of the tasks are wanted.
+    pub(crate) fn is_partly_wanted(&self) -> bool {
+        self.wanted.is_some()
     }
 
     /// What one task needs of its host.

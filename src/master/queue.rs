@@ -43,6 +43,9 @@ enum Stream {
     Ranked(RankedOrder),
     /// Keeps its requeued tasks itself.
     Nested(NestedQueue),
+    /// Tasks that were asked for, by step and first task, up to the one behind the last: so groups are decided side by
+    /// side, and the time until a decision is filled with others' tasks.
+    Asked(BTreeMap<(u64, u64), u64>),
 }
 
 impl TaskQueue {
@@ -79,6 +82,20 @@ impl TaskQueue {
         }
     }
 
+    /// An empty queue, whose tasks are asked for one after another.
+    pub(super) fn asked(nest: &LoopNest, costs: CostModel) -> TaskQueue {
+        let all = TaskQueue::new(nest, Strategy::Flattened, (Order::Grid, None), costs);
+        TaskQueue { stream: Stream::Asked(BTreeMap::new()), fresh: 0, ..all }
+    }
+
+    /// Adds tasks that are asked for in this step of their group.
+    pub(super) fn ask(&mut self, tasks: Range<u64>, step: u64) {
+        if let Stream::Asked(asked) = &mut self.stream {
+            self.fresh += tasks.end - tasks.start;
+            asked.insert((step, tasks.start), tasks.end);
+        }
+    }
+
     /// Restricts the queue to these tasks. Returns how many of them are not done.
     pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
         self.stream = Stream::Lanes(LaneOrder::new(self.nest.clone(), 0));
@@ -99,6 +116,11 @@ impl TaskQueue {
     /// Marks a task as done. Must be called in grid order, before any task is assigned.
     pub(super) fn skip(&mut self, task: u64) {
         self.leave_out(task..task + 1);
+    }
+
+    /// Notes that a task is done that was never asked for. Must be called in grid order.
+    pub(super) fn is_done(&mut self, task: u64) {
+        self.done.add(task..task + 1);
     }
 
     /// Leaves tasks to others. Must be called in grid order, together with `skip`.
@@ -303,6 +325,14 @@ impl TaskQueue {
             _ if self.fresh == 0 => return None,
             Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
             Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
+            Stream::Asked(asked) => {
+                let ((step, start), end) = asked.pop_first()?;
+                let until = end.min(start + most);
+                if until < end {
+                    asked.insert((step, until), end);
+                }
+                start..until
+            }
         };
         let count = tasks.end - tasks.start;
         self.fresh -= count;

@@ -157,9 +157,13 @@ impl Master {
     ) {
         self.tally.done += runs.count();
         self.queue.settled(runs.first, runs.count());
-        self.groups.put_runs(&runs, &mut self.closed);
+        let mut steps = Vec::new();
+        match &mut self.early {
+            None => self.groups.put_runs(&runs, &mut self.closed),
+            Some(_) => self.settle_asked(&runs, &mut steps),
+        }
         actions.push(Action::Record { rank, thread, runs });
-        self.report_closed(actions);
+        self.carry_out(steps, actions);
     }
 
     /// Whether a run counts, which may be one of two of the same task. The worker that makes the other one

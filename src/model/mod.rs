@@ -17,6 +17,8 @@ pub(crate) mod results;
 pub(crate) mod run_output;
 pub(crate) mod score;
 pub(crate) mod share;
+pub(crate) mod stop_rule;
+pub(crate) mod stopping;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
@@ -26,5 +28,5 @@ pub(crate) use self::error_kind::*;
 pub(crate) use self::part::*;
 pub(crate) use self::{
     batch::*, choice::*, divide::*, finals::*, key::*, needs::*, nest::*, policy::*, reduce::*,
-    results::*, run_output::*, score::*, share::*, value::*,
+    results::*, run_output::*, score::*, share::*, stop_rule::*, stopping::*, value::*,
 };

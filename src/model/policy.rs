@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::needs::Needs;
 use crate::model::run_output::KeptLogs;
+use crate::model::stop_rule::ScoreRange;
 
 /// How a job is run; common to job files and studies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub(crate) struct Policy {
     pub(crate) needs: Needs,
     /// Whose output is kept.
     pub(crate) logs: KeptLogs,
+    /// Which scores a run can have; any if `None`.
+    pub(crate) score_range: Option<ScoreRange>,
 }
 
 /// The order in which tasks are handed out. The results do not depend on it.

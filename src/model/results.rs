@@ -122,6 +122,12 @@ impl PointCounts {
         PointCounts { counted, failed: 1 - counted, left_out: 0 }
     }
 
+    /// As many points as there are of these keys, which all count.
+    #[cfg(feature = "cli")]
+    pub(crate) fn all_of(keys: std::ops::Range<u64>) -> PointCounts {
+        PointCounts { counted: keys.end - keys.start, ..PointCounts::default() }
+    }
+
     /// Adds points, which count or not.
     pub(crate) fn add(&mut self, points: PointCounts, counts: bool) {
         *(if counts { &mut self.counted } else { &mut self.left_out }) += points.counted;
@@ -142,11 +148,15 @@ impl PointCounts {
         json!({ "counted": counted, "failed": failed, "left_out": left_out })
     }
 
-    /// What a best is the best of: `best of 114 of 120, 6 failed`.
+    /// What a best is the best of: `best of 114 of 120, 6 failed`, or `best of 50, 34 stopped early` where all count.
     #[cfg(feature = "cli")]
-    pub(crate) fn of_best(self) -> String {
-        let mut words = format!("best of {} of {}", count(self.counted), count(self.all()));
-        for (number, what) in [(self.failed, "failed"), (self.left_out, "left out")] {
+    pub(crate) fn of_best(self, stopped: u64) -> String {
+        let mut words = match self.lacks_some() {
+            true => format!("best of {} of {}", count(self.counted), count(self.all())),
+            false => format!("best of {}", count(self.counted)),
+        };
+        let left_out = [(self.failed, "failed"), (self.left_out, "left out")];
+        for (number, what) in left_out.into_iter().chain([(stopped, "stopped early")]) {
             if number > 0 {
                 words += &format!(", {} {what}", count(number));
             }
@@ -290,6 +300,10 @@ pub(crate) struct Tally {
     pub(crate) done: u64,
     /// Recorded runs of earlier starts.
     pub(crate) recalled: u64,
+    /// Runs that are not made, of points that were stopped.
+    pub(crate) skipped: u64,
+    /// How many points were stopped.
+    pub(crate) stopped: u64,
     /// Attempts that failed and were followed by another.
     pub(crate) retried: u64,
     /// Tasks requeued because their worker or a message was lost.

@@ -16,7 +16,7 @@ use crate::master::{Event, Master};
 #[cfg(feature = "jobs")]
 use crate::model::OutputPiece;
 use crate::model::{
-    FinalResult, GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult, error_line,
+    FinalResult, GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult, StoppedPoint, error_line,
 };
 use crate::rank0::Effects;
 #[cfg(feature = "cli")]
@@ -272,6 +272,10 @@ impl Effects for RunEffects {
             }
         }
         Ok(())
+    }
+
+    fn stop_point(&mut self, point: StoppedPoint) -> Result<()> {
+        self.store.stop_point(point)
     }
 
     fn record_final(&mut self, rank: usize, mut result: FinalResult) -> Result<()> {

@@ -29,7 +29,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::master::{Action, Event, Master, emptied};
-use crate::model::{FinalResult, GroupSummary, Key, OutputPiece, RunBatch, SlotResult};
+use crate::model::{
+    FinalResult, GroupSummary, Key, OutputPiece, RunBatch, SlotResult, StoppedPoint,
+};
 use crate::rank0::resources::Resources;
 use crate::rank0::silent_workers::SilentWorkers;
 use crate::util::error::Result;
@@ -79,6 +81,9 @@ pub(crate) trait Effects {
 
     /// Stores a summary and passes it to listeners.
     fn close(&mut self, summary: GroupSummary) -> Result<()>;
+
+    /// Stores that not all runs of a point are made.
+    fn stop_point(&mut self, point: StoppedPoint) -> Result<()>;
 
     /// Starts to reduce these items; the result follows as an event.
     fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()>;
@@ -308,6 +313,7 @@ pub(crate) fn serve(
                 }
                 Action::Record { rank, thread, runs } => effects.record(rank, thread, runs)?,
                 Action::Close(summary) => effects.close(*summary)?,
+                Action::StopPoint(point) => effects.stop_point(*point)?,
                 Action::Reduce { rank: None, key, items } => effects.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
                     traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;

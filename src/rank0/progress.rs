@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::master::Master;
-use crate::util::text::things;
+use crate::util::text::{runs_of, things};
 
 /// When the first line is logged, and the longest time between lines.
 const FIRST_LINE: Duration = Duration::from_secs(5);
@@ -15,7 +15,6 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Shows the progress of a job.
 pub(crate) struct Progress {
-    tasks: u64,
     next: Duration,
     gap: Duration,
 }
@@ -24,7 +23,7 @@ impl Progress {
     /// With `bar` it is a bar, if stderr is a terminal.
     pub(crate) fn new(tasks: u64, bar: bool) -> Progress {
         let next = if bar && bar::start(tasks) { Duration::ZERO } else { FIRST_LINE };
-        Progress { tasks, next, gap: FIRST_LINE }
+        Progress { next, gap: FIRST_LINE }
     }
 
     /// Shows the progress if an update is due.
@@ -32,7 +31,7 @@ impl Progress {
         if now < self.next {
             return;
         }
-        if let Some(next) = bar::show(master.tally()) {
+        if let Some(next) = bar::show(master.tally(), master.goal()) {
             self.next = now + next;
             return;
         }
@@ -44,8 +43,9 @@ impl Progress {
         let left = match here {
             0 => "time left unknown".to_string(),
             _ => {
-                let seconds = (self.tasks - tally.done) as f64 / rate;
-                format!("{:.0?} left", Duration::from_secs(seconds.ceil() as u64))
+                let seconds = master.goal().saturating_sub(tally.done) as f64 / rate;
+                let most = if tally.skipped > 0 { "at most " } else { "" };
+                format!("{most}{:.0?} left", Duration::from_secs(seconds.ceil() as u64))
             }
         };
         let longest = master.busy().min_by_key(|(_, _, since)| *since);
@@ -58,12 +58,13 @@ impl Progress {
             0 => String::new(),
             made => format!(", {} made", things(made, "final call")),
         };
-        log::info!(
-            "{} of {}, {} failed{finals}, {rate:.1}/s, {left}{slow}",
-            tally.done,
-            things(self.tasks, "run"),
-            tally.failed
-        );
+        let runs = match tally.skipped {
+            skipped if skipped > 0 && !master.is_partly_wanted() => {
+                runs_of(tally.done, skipped, master.tasks())
+            }
+            _ => format!("{} of {}", tally.done, things(master.goal(), "run")),
+        };
+        log::info!("{runs}, {} failed{finals}, {rate:.1}/s, {left}{slow}", tally.failed);
     }
 
     /// Removes the bar.
@@ -105,11 +106,18 @@ pub(crate) mod bar {
     }
 
     /// Redraws the bar, if there is one; returns the time until the next redraw.
-    pub(crate) fn show(tally: Tally) -> Option<Duration> {
+    pub(crate) fn show(tally: Tally, goal: u64) -> Option<Duration> {
         let bar = BAR.get()?;
+        bar.set_length(goal);
         bar.set_position(tally.done);
-        if tally.failed > 0 {
-            bar.set_message(format!(", {} failed", tally.failed));
+        let mut message = String::new();
+        for (number, what) in [(tally.failed, "failed"), (tally.skipped, "skipped")] {
+            if number > 0 {
+                message += &format!(", {number} {what}");
+            }
+        }
+        if !message.is_empty() {
+            bar.set_message(message);
         }
         Some(REDRAW)
     }
@@ -149,7 +157,7 @@ mod bar {
         false
     }
 
-    pub(crate) fn show(_: Tally) -> Option<Duration> {
+    pub(crate) fn show(_: Tally, _: u64) -> Option<Duration> {
         None
     }
 

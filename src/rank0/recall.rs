@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
-use crate::model::{GroupSummary, LoopNest, RunError, Tally};
+use crate::model::{GroupSummary, LoopNest, RunError, ScoreRange, Tally, stop_of};
 use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
-use crate::store::OpenStore;
-use crate::util::error::Result;
+use crate::store::{OpenStore, RecalledGroups};
+use crate::util::error::{Error, Result};
 use crate::util::text::{count, things};
 use crate::util::thread::Ticker;
 
@@ -31,13 +31,14 @@ pub(super) struct Recall {
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
-    (keep_failed, mut finals): (bool, Option<&mut FinalJudge>),
+    (keep_failed, range, finals): (bool, Option<ScoreRange>, Option<&mut FinalJudge>),
     left_out: Vec<Range<u64>>,
     heard: &[usize],
 ) -> Result<Recall> {
     let (closed, unheard) = (ClosedGroups::default(), Vec::new());
-    let mut recall = Recall { actions: Vec::new(), closed, unheard };
-    let mut all_judged = Vec::new();
+    let recall = Recall { actions: Vec::new(), closed, unheard };
+    let all_judged = Vec::new();
+    let mut follow_up = FollowUp { nest, finals, heard, recall, all_judged };
     let mut actions = Vec::new();
     let (mut unscored, mut next) = (0, 0);
     let mut left_out = left_out.into_iter().peekable();
@@ -53,6 +54,11 @@ pub(super) fn recall(
         if outcome.task < next {
             return Ok(());
         }
+        if let (Some(range), Ok(scored)) = (range, &outcome.result)
+            && let Some(score) = scored.score.filter(|score| !range.contains(*score))
+        {
+            return Err(outside(nest, outcome.task, score, range));
+        }
         groups.enter(nest, outcome.task, |key, scored| master.know(key, scored))?;
         // Another score computes nothing anew.
         let is_unscored =
@@ -64,27 +70,11 @@ pub(super) fn recall(
             return Ok(());
         }
         master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
-        for action in actions.drain(..) {
-            match action {
-                Action::Close(summary) => {
-                    groups.close(&summary)?;
-                    if let Some(judged) = finals.as_mut().and_then(|finals| finals.judge(&summary))
-                    {
-                        if let Some(row) = judged.kept {
-                            groups.keep_final(&row, summary.key.index)?;
-                        }
-                        all_judged.push(judged.event);
-                    }
-                    recall.closed.add(&summary, nest.outer());
-                    if heard.contains(&summary.key.level) {
-                        recall.unheard.push(*summary);
-                    }
-                }
-                other => recall.actions.push(other),
-            }
-        }
-        Ok(())
+        follow_up.write(&mut actions, &mut groups)
     })?;
+    master.end_recall(&mut actions);
+    follow_up.write(&mut actions, &mut groups)?;
+    let FollowUp { mut recall, all_judged, .. } = follow_up;
     groups.finish()?;
     for event in all_judged {
         master.on(event, Duration::ZERO, &mut recall.actions);
@@ -94,7 +84,11 @@ pub(super) fn recall(
         master.know_survived(task, seconds);
     }
     let Tally { recalled, .. } = master.tally();
-    if recalled > 0 {
+    let read = read.load(Ordering::Relaxed);
+    if read > 0 && stop_of(nest).is_some() {
+        // Which ones are asked for shows as points are stopped.
+        log::info!("{} of earlier starts are reused where they are needed", things(read, "run"));
+    } else if recalled > 0 {
         let (recalled, tasks) = (count(recalled), things(master.tasks(), "run"));
         log::info!("{recalled} of {tasks} reused");
     }
@@ -105,6 +99,56 @@ pub(super) fn recall(
         );
     }
     Ok(recall)
+}
+
+/// The error for a stored run whose score is not in the range.
+fn outside(nest: &LoopNest, task: u64, score: f64, range: ScoreRange) -> Error {
+    let points: Vec<String> = nest
+        .shown(nest.task(task))
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    Error::input(format!(
+        "score_range = {range}: the stored run at {} has the score {score}; widen score_range, or take it out",
+        points.join(", ")
+    ))
+}
+
+/// What follows from the groups that close while runs are read.
+struct FollowUp<'a> {
+    nest: &'a LoopNest,
+    finals: Option<&'a mut FinalJudge>,
+    heard: &'a [usize],
+    recall: Recall,
+    all_judged: Vec<Event<'static>>,
+}
+
+impl FollowUp<'_> {
+    /// Writes the groups that have closed, and keeps the other actions for later.
+    fn write(
+        &mut self,
+        actions: &mut Vec<Action<'static>>,
+        groups: &mut RecalledGroups,
+    ) -> Result<()> {
+        for action in actions.drain(..) {
+            let Action::Close(summary) = action else {
+                self.recall.actions.push(action);
+                continue;
+            };
+            groups.close(&summary)?;
+            if let Some(judged) = self.finals.as_mut().and_then(|finals| finals.judge(&summary)) {
+                if let Some(row) = judged.kept {
+                    groups.keep_final(&row, summary.key.index)?;
+                }
+                self.all_judged.push(judged.event);
+            }
+            self.recall.closed.add(&summary, self.nest.outer());
+            if self.heard.contains(&summary.key.level) {
+                self.recall.unheard.push(*summary);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reports how many runs were read, if that takes long, until what this returns is dropped.

@@ -44,7 +44,7 @@ use crate::store::{
 use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
-use crate::util::text::{count, things};
+use crate::util::text::{count, runs_of, things};
 use crate::util::{signals, thread};
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
@@ -207,7 +207,7 @@ impl Session {
         let mut finals = finals.map(|found| FinalJudge::new(&job, found, known, keep_failed));
         let heard: Vec<usize> = listeners.iter().map(|(level, _)| *level).collect();
         let from = (&opened, &job.nest);
-        let judge = (keep_failed, finals.as_mut());
+        let judge = (keep_failed, job.policy.score_range, finals.as_mut());
         let recalled = recall(&mut master, from, judge, left_out, &heard)?;
         let Recall { actions, closed, unheard } = recalled;
         #[cfg(feature = "cli")]
@@ -300,7 +300,7 @@ impl Session {
             effects,
             sick,
             tally,
-            is_part: master.goal() < master.tasks(),
+            is_part: master.is_partly_wanted(),
             part: self.part,
             gave_up: master.has_given_up(),
             out_of_time: master.is_out_of_time(),
@@ -468,7 +468,7 @@ impl DrainedSession {
 
 /// `kept` is the folder with the runs, if they are kept.
 fn interrupted(signal: &str, tasks: u64, tally: Tally, kept: Option<&Folder>) -> Error {
-    let runs = format!("{} of {}", count(tally.done), things(tasks, "run"));
+    let runs = runs_of(tally.done, tally.skipped, tasks);
     Error::interrupted(match kept {
         Some(folder) => {
             let folder = folder.path().display();

@@ -11,7 +11,13 @@ pub(crate) mod model;
 pub(crate) mod text;
 
 use crate::model::GroupSummary;
+#[cfg(feature = "cli")]
+use crate::model::{Key, LoopNest, PointCounts};
 use crate::store::Results;
+#[cfg(feature = "cli")]
+use crate::store::StoppedPoints;
+#[cfg(feature = "cli")]
+use crate::util::text::things;
 #[cfg(feature = "cli")]
 pub(crate) use for_cli::*;
 pub(crate) use text::csv::write_csv;
@@ -45,14 +51,36 @@ fn status(results: &Results, summary: &GroupSummary) -> &'static str {
 #[cfg(feature = "cli")]
 const PARTIAL: &str = "partial";
 
-/// What is to be said beside a row: what its best is the best of, if points are missing, and why it has no value.
+/// What is to be said beside a row: what its best is the best of, if points are missing or were stopped, and why it has
+/// no value.
 #[cfg(feature = "cli")]
-fn remark(results: &Results, summary: &GroupSummary) -> String {
+fn remark(results: &Results, stopped: &StoppedPoints, summary: &GroupSummary) -> String {
     let status = status(results, summary);
-    match (&summary.result, summary.best_of()) {
-        (Err(error), _) => format!("{status}: {}", in_a_line(error)),
-        (Ok(_), Some(points)) => points.of_best(),
-        _ if status == PARTIAL => status.to_string(),
-        _ => String::new(),
-    }
+    let nest = results.nest();
+    let early = stopped_early(nest, stopped, summary.key);
+    let scored = match (&summary.result, summary.best_of()) {
+        (Err(error), _) => return format!("{status}: {}", in_a_line(error)),
+        (Ok(_), Some(points)) => return points.of_best(early),
+        (Ok(scored), None) => scored,
+    };
+    let partial = (status == PARTIAL).then(|| status.to_string());
+    let early = (early > 0).then(|| match scored.best.is_empty() {
+        true => format!("{} stopped early", things(early, "point")),
+        false => PointCounts::all_of(nest.keys_below(summary.key, best_level(nest, summary.key)))
+            .of_best(early),
+    });
+    partial.into_iter().chain(early).collect::<Vec<_>>().join(", ")
+}
+
+/// How many points of a group were stopped early, of those that its best is chosen among.
+#[cfg(feature = "cli")]
+pub(crate) fn stopped_early(nest: &LoopNest, stopped: &StoppedPoints, group: Key) -> u64 {
+    let level = best_level(nest, group);
+    stopped.at(group).iter().map(|point| point.points(nest, level)).sum()
+}
+
+/// The level of the points that the best of a group is chosen among.
+#[cfg(feature = "cli")]
+fn best_level(nest: &LoopNest, group: Key) -> usize {
+    group.level + nest.decided(group.level)
 }

@@ -1,6 +1,6 @@
 //! What rank 0 gives the thread that writes the store.
 
-use crate::model::{GroupSummary, RunBatch, RunError, weight};
+use crate::model::{GroupSummary, RunBatch, RunError, StoppedPoint, weight};
 use crate::store::finals::FinalEntry;
 
 pub(super) enum StoreEntry {
@@ -20,6 +20,8 @@ pub(super) enum StoreEntry {
         rank: usize,
     },
     Summary(GroupSummary),
+    /// A point of which not all runs are made.
+    Stopped(StoppedPoint),
     /// The result of a final call.
     Final {
         rank: usize,
@@ -58,6 +60,7 @@ impl StoreEntry {
             | StoreEntry::CutOff { .. }
             | StoreEntry::Environment { .. }
             | StoreEntry::FinalKept { .. }
+            | StoreEntry::Stopped(_)
             | StoreEntry::Imported { .. } => 0,
             StoreEntry::Runs { runs, .. } => runs.weight(),
             StoreEntry::Final { entry, .. } => {
@@ -77,6 +80,7 @@ impl StoreEntry {
             | StoreEntry::Lost { .. }
             | StoreEntry::CutOff { .. }
             | StoreEntry::Environment { .. }
+            | StoreEntry::Stopped(_)
             | StoreEntry::Imported { .. }
             | StoreEntry::Final { .. }
             | StoreEntry::FinalKept { .. }

@@ -5,7 +5,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Error as SqlError, Row, params};
 
 use crate::model::{LoopNest, Value, error_kind, error_line};
-use crate::store::{Results, storing};
+use crate::store::{Results, StoppedPoints, storing};
 use crate::util::error::Result;
 
 /// Failed runs whose messages are of one kind.
@@ -18,9 +18,11 @@ pub(crate) struct FailedRuns {
 }
 
 impl Results {
-    /// The number of failed runs, and their commonest messages, at most so many.
+    /// The number of failed runs, and their commonest messages, at most so many. Those of stopped points that were not
+    /// asked for count nowhere.
     pub(crate) fn failed_runs(&self, most: usize) -> Result<(u64, Vec<FailedRuns>)> {
-        self.add_functions().map_err(|error| storing(self.path(), &error))?;
+        let stopped = self.stopped()?;
+        self.add_functions(stopped).map_err(|error| storing(self.path(), &error))?;
         let sql = "SELECT count(*) FROM runs WHERE failed AND task_of(rowid) IS NOT NULL";
         let mut all = 0;
         self.query(
@@ -92,10 +94,14 @@ impl Results {
         Ok(found)
     }
 
-    fn add_functions(&self) -> Result<(), SqlError> {
+    /// Adds `task_of(row key)`, null for a run that counts nowhere, and `kind_of(row key, error)`.
+    fn add_functions(&self, stopped: StoppedPoints) -> Result<(), SqlError> {
         let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         let keys = self.keys.clone();
-        let task = move |context: &Context| Ok(keys.task(context.get(0)?).map(|task| task as i64));
+        let task = move |context: &Context| {
+            let task = keys.task(context.get(0)?);
+            Ok(task.filter(|task| stopped.skips(*task).is_none()).map(|task| task as i64))
+        };
         self.connection().create_scalar_function("task_of", 1, pure, task)?;
         let (keys, nest) = (self.keys.clone(), self.nest().clone());
         let temporary = std::env::temp_dir().to_string_lossy().into_owned();

@@ -68,8 +68,11 @@ mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;
 #[cfg(feature = "cli")]
+mod skipped_runs;
+#[cfg(feature = "cli")]
 mod snapshot;
 mod starts;
+mod stopped_points;
 mod store_points;
 mod union;
 mod view;
@@ -86,7 +89,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use crate::job::Job;
-use crate::model::{GroupSummary, RunBatch};
+use crate::model::{GroupSummary, RunBatch, StoppedPoint};
 use crate::store::entry::StoreEntry;
 use crate::store::failure::storing;
 use crate::store::row_keys::RowKeys;
@@ -126,6 +129,7 @@ pub(crate) use products::make_folder;
 pub(crate) use query::{Column, ColumnKind, Select};
 #[cfg(feature = "cli")]
 pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
+pub(crate) use recalled_groups::RecalledGroups;
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use reusable::{ReusableRun, RunsOutlook};
@@ -135,7 +139,11 @@ pub(crate) use run_folder::RunFolder;
 #[cfg(feature = "cli")]
 pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
+pub(crate) use skipped_runs::{RunCounts, why_skipped};
+#[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
+#[cfg(feature = "cli")]
+pub(crate) use stopped_points::StoppedPoints;
 pub(crate) use workdirs::RunFolders;
 
 /// The store is full if more than this waits for the writer. (bytes)
@@ -241,6 +249,11 @@ impl Store {
     /// Stores a summary.
     pub(crate) fn close(&mut self, summary: GroupSummary) -> Result<()> {
         self.send(StoreEntry::Summary(summary))
+    }
+
+    /// Stores that not all runs of a point are made.
+    pub(crate) fn stop_point(&mut self, point: StoppedPoint) -> Result<()> {
+        self.send(StoreEntry::Stopped(point))
     }
 
     /// Stores the result of a final call.

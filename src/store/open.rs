@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row};
 
 use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, KeptResults, environment};
-use crate::model::{AttemptResult, Loop, LoopNest, Reduce};
+use crate::model::{AttemptResult, Loop, LoopNest, Reduce, stop_of};
 use crate::store::file::{create, existing, finish};
 use crate::store::finals::KnownFinal;
 use crate::store::grid_order::in_grid_order;
@@ -195,7 +195,10 @@ impl OpenStore {
             reduce.is_some_and(|reduce| reduce.is_outside())
                 && before.identity.same_summaries(&plan.identity, *level)
         };
-        let reusable = (0..plan.job.nest.depth()).filter(is_outside).collect();
+        // Which points of a group are stopped follows from runs that are read one after another.
+        let stops = stop_of(&plan.job.nest).is_some();
+        let is_reusable = |level: &usize| !stops && is_outside(level);
+        let reusable = (0..plan.job.nest.depth()).filter(is_reusable).collect();
         let opened = opened(path, connection, keys, &plan);
         Ok(OpenStore { reusable, session, is_rescored, lacking, ..opened })
     }

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::model::{GroupSummary, Key, LoopNest, Scored};
 use crate::store::row_reader::GROUP;
-use crate::store::{OpenStore, finals, partial_groups, rows, storing};
+use crate::store::{OpenStore, finals, partial_groups, rows, stopped_points, storing};
 use crate::util::error::Result;
 
 /// The summaries of a store whose runs are being read. Unless it is finished, they stay as they were.
@@ -30,6 +30,8 @@ impl OpenStore {
             )?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
+            batch.execute_batch(stopped_points::TABLE)?;
+            stopped_points::clear(&batch)?;
             Ok(batch)
         };
         let batch = begin().map_err(|error| storing(&self.path, &error))?;

@@ -15,7 +15,7 @@ use crate::store::rows::{self, StoredRun};
 use crate::store::starts::has_table;
 use crate::store::store_points::StorePoints;
 use crate::store::workdirs::{has_state, missing, tidy};
-use crate::store::{Layout, partial_groups, schema, starts, storing};
+use crate::store::{Layout, partial_groups, schema, starts, stopped_points, storing};
 use crate::util::error::{Error, Result};
 use crate::util::text::{count, things};
 
@@ -229,6 +229,8 @@ impl KeptRuns<'_> {
             batch.execute("DELETE FROM groups", [])?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
+            batch.execute_batch(stopped_points::TABLE)?;
+            stopped_points::clear(&batch)?;
             starts::unite(&batch, crunch, identity, |was| {
                 let changes = was.changes(&mut identity.clone());
                 changes.refusal().is_none() || changes.of_result().is_some()

@@ -2,11 +2,13 @@
 //! matches them, and those that are kept in it without a task.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use rusqlite::Row;
 
 use crate::job::{DigestedFile, Identity, KeptResults};
+use crate::model::StoppedPoint;
 use crate::store::mapping::Mapping;
 use crate::store::open::refusal;
 use crate::store::place::PlaceIndex;
@@ -31,6 +33,8 @@ pub(crate) struct RunsOutlook {
     pub(crate) refused: Option<String>,
     /// How many results it would read again from kept files.
     pub(crate) read_again: u64,
+    /// The tasks that the last start has skipped, if nothing has changed that could ask for them, in grid order.
+    pub(crate) skipped: Vec<Range<u64>>,
 }
 
 impl StoreReader {
@@ -72,6 +76,11 @@ impl StoreReader {
             _ => outlook.refused = changes.refusal().map(|why| refusal(folder, &why)),
         }
         if own.is(&layout) {
+            if outlook.refused.is_none() && before.same_summaries(&identity, 0) {
+                let stopped = self.results.stopped()?;
+                let ranges = |point: &StoppedPoint| point.unasked(self.nest()).collect::<Vec<_>>();
+                outlook.skipped = stopped.all().iter().flat_map(ranges).collect();
+            }
             self.timed(each)?;
             return Ok(outlook);
         }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use crate::model::{LoopNest, Reduce};
 use crate::store::layout_tables::{Numbered, put_layout};
 use crate::store::row_keys::RowKeys;
-use crate::store::{Layout, invocations, logs, partial_groups, starts};
+use crate::store::{Layout, invocations, logs, partial_groups, starts, stopped_points};
 
 /// The version of the tables, and the oldest one that is read. In formats 3 and 4 the key of a run is its task
 /// number; in format 3 loops do not depend on each other.
@@ -90,6 +90,7 @@ pub(crate) fn create(
     batch.execute_batch(TABLES)?;
     batch.execute_batch(starts::TABLES)?;
     batch.execute_batch(partial_groups::TABLE)?;
+    batch.execute_batch(stopped_points::TABLE)?;
     batch.execute_batch(invocations::TABLE)?;
     batch.execute_batch(logs::TABLES)?;
     batch.pragma_update(None, "user_version", FORMAT)?;

@@ -46,6 +46,29 @@ const MOST_COLUMNS: usize = 2000;
 /// that are too many are left out, and those with a name that SQL cannot have: they are in the record. There may
 /// be one more column of the table of runs `r`, under a name of its own, and those that only some stores have.
 pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>, more: &[MoreSql]) -> String {
+    runs_of(&STORED, keys, one_more, more)
+}
+
+/// The rows of a query: a table, and the SQL of what it says of a run `r`, by that of the task.
+pub(super) struct RunRows {
+    pub(super) table: &'static str,
+    pub(super) status: fn(&str) -> String,
+    pub(super) error: fn(&str) -> String,
+}
+
+const STORED: RunRows = RunRows {
+    table: "runs",
+    status: |_| "CASE WHEN r.failed THEN 'failed' ELSE 'ok' END".to_string(),
+    error: |_| "r.error".to_string(),
+};
+
+/// The same query over these rows.
+pub(super) fn runs_of(
+    rows: &RunRows,
+    keys: &RowKeys,
+    one_more: Option<(&str, &str)>,
+    more: &[MoreSql],
+) -> String {
     let nest = keys.nest();
     let source = match keys.digits() {
         Some(digits) => of_points(keys, digits),
@@ -91,7 +114,8 @@ pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>, more: &[M
     }
     for name in &RUN_COLUMNS[1..] {
         let sql = match *name {
-            "status" => "CASE WHEN r.failed THEN 'failed' ELSE 'ok' END".to_string(),
+            "status" => (rows.status)(&source.task),
+            "error" => (rows.error)(&source.task),
             "value" => "coalesce(r.value, r.score)".to_string(),
             "rank" | "host" | "thread" => format!("w.{name}"),
             own => format!("r.{own}"),
@@ -101,8 +125,9 @@ pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>, more: &[M
     let more = more.iter().copied().chain(one_more);
     columns.extend(more.map(|(sql, name)| format!("{sql} AS {}", quoted(name, '"'))));
     format!(
-        "SELECT {} FROM runs r{} LEFT JOIN workers w ON w.worker = r.worker{}",
+        "SELECT {} FROM {} r{} LEFT JOIN workers w ON w.worker = r.worker{}",
         columns.join(",\n  "),
+        rows.table,
         source.joins,
         source.condition
     )

@@ -13,7 +13,7 @@ use crate::job::FINAL_FOLDER;
 use crate::store::entry::StoreEntry;
 use crate::store::failure::storing;
 use crate::store::row_keys::RowKeys;
-use crate::store::{RunFolders, cut_off, finals, logs, memory, rows, starts};
+use crate::store::{RunFolders, cut_off, finals, logs, memory, rows, starts, stopped_points};
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::signals;
@@ -241,6 +241,7 @@ impl StoreWriter {
             StoreEntry::FinalKept { row, number } => {
                 finals::keep(&self.connection, self.session, (row, *number))
             }
+            StoreEntry::Stopped(point) => stopped_points::put(&self.connection, point),
             StoreEntry::Summary(summary) => {
                 rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?
             }

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::executor::rust::ErasedStudy;
 use crate::executor::{RANK0, ReadyChildren, Slot};
+use crate::job::Job;
+use crate::master::Strategy;
+use crate::model::{Order, stop_of};
 use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
 #[cfg(feature = "mpi")]
@@ -83,6 +86,7 @@ fn over_threads(
     let first = |tasks| config(workers(tasks)).slot(1, 0);
     let work = prepare(&first)?;
     check_strategy(settings, threads)?;
+    check_stop(settings, &work.job)?;
     if launched {
         machine::warn_if_crowded(0, &machine::host(), threads as u32, machine::cores() as u32);
     }
@@ -194,6 +198,7 @@ fn run_rank0(
         None => check_strategy(settings, workers * threads as usize)
             .and_then(|()| prepare(&|_| place))
             .and_then(|work| {
+                check_stop(settings, &work.job)?;
                 let ready = work.ready.clone();
                 Ok((Session::new(settings, study.clone(), work, pool)?, ready))
             }),
@@ -253,4 +258,26 @@ fn check_strategy(settings: &Settings, workers: usize) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Fails if points of a loop are to be stopped and the settings are not made for that.
+fn check_stop(settings: &Settings, job: &Job) -> Result<()> {
+    let Some((level, _)) = stop_of(&job.nest) else { return Ok(()) };
+    let name = &job.nest.loops()[level].name;
+    let refused = |what: &str| {
+        Err(Error::input(format!(
+            "loop '{name}' stops points, which {what} cannot; take stop = out of it for that"
+        )))
+    };
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    if settings.part.is_some() {
+        return refused("a part of a job");
+    }
+    if settings.strategy != Strategy::Flattened {
+        return refused("another strategy than \"flattened\"");
+    }
+    match settings.order {
+        None | Some(Order::Grid) => Ok(()),
+        Some(_) => refused("another order than that of the grid"),
+    }
 }

@@ -16,6 +16,16 @@ pub(crate) fn things(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// How many runs of a job are there: `40 of 144 runs`, or `93 runs, 51 skipped of 144`.
+pub(crate) fn runs_of(done: u64, skipped: u64, tasks: u64) -> String {
+    match skipped {
+        0 => format!("{} of {}", count(done), things(tasks, "run")),
+        skipped => {
+            format!("{}, {} skipped of {}", things(done, "run"), count(skipped), count(tasks))
+        }
+    }
+}
+
 /// Ascending numbers, consecutive ones as a range: `1-4, 7`.
 pub(crate) fn number_list(numbers: &[usize]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();

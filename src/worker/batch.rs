@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::executor::{CallResult, OtherResult, call_each};
-use crate::model::{Assignment, LONG, Report, RunBatch, RunLog};
+use crate::model::{Assignment, LONG, Report, RunBatch, RunLog, ScoreRange, Scored};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 use crate::worker::output::ThreadOutput;
@@ -106,12 +106,12 @@ impl ThreadBatch {
         }
     }
 
-    /// Runs a batch and reports it. `crunch` calls the user's function for one task after another, each of which it
+    /// Runs a batch and reports it; a run fails whose score is outside `range`. `crunch` calls the user's function for one task after another, each of which it
     /// tells as the current one, until one gives anything but a plain number: it returns how many did, which are in the
     /// slice then, that one, and what is kept of the output of the last one.
     pub(crate) fn crunch(
         &self,
-        Assignment { first, count, attempt }: Assignment,
+        (Assignment { first, count, attempt }, range): (Assignment, Option<ScoreRange>),
         mut crunch: impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> BatchPart,
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
@@ -136,12 +136,28 @@ impl ThreadBatch {
             let each = took / (made as f64 + f64::from(u8::from(other.is_some())));
             let mut batch = self.batch.lock();
             batch.waiting.get_or_insert(now);
-            batch.runs.push_numbers(&numbers[..made], each);
+            match range {
+                None => batch.runs.push_numbers(&numbers[..made], each),
+                Some(range) => {
+                    for number in &numbers[..made] {
+                        batch.runs.push(range.judge(Scored::number(*number)), each);
+                    }
+                }
+            }
             if let Some(OtherResult { result, seconds, memory }) = other {
                 let seconds = seconds.unwrap_or(each);
-                match result {
-                    CallResult::Number(number) => batch.runs.push_number(number, seconds),
-                    CallResult::Other(result) => batch.runs.push(*result, seconds),
+                match (result, range) {
+                    (CallResult::Number(number), None) => batch.runs.push_number(number, seconds),
+                    (CallResult::Number(number), Some(range)) => {
+                        batch.runs.push(range.judge(Scored::number(number)), seconds);
+                    }
+                    (CallResult::Other(result), range) => {
+                        let judged = match range {
+                            Some(range) => result.and_then(|scored| range.judge(scored)),
+                            None => *result,
+                        };
+                        batch.runs.push(judged, seconds);
+                    }
                 }
                 memory.into_iter().for_each(|memory| batch.runs.put_memory(memory));
             }
@@ -267,7 +283,7 @@ mod tests {
             12 => CallResult::from(Err("no".into())),
             task => CallResult::Number(task as f64),
         };
-        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
+        batch.crunch((BATCH, None), one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
         assert_eq!(*reports.lock(), [(all, None)]);
     }
@@ -283,7 +299,7 @@ mod tests {
             }
             CallResult::Number(0.0)
         };
-        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
+        batch.crunch((BATCH, None), one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let unclaimed = (vec![(10, true)], Some((12, 2)));
         assert_eq!(*reports.lock(), [unclaimed, (vec![(11, true)], None)]);
     }
@@ -304,7 +320,7 @@ mod tests {
             }
             CallResult::Number(0.0)
         };
-        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
+        batch.crunch((BATCH, None), one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let (given_back, rest) = ((vec![], Some((12, 2))), (vec![(10, true), (11, true)], None));
         assert_eq!(*reports.lock(), [given_back, rest]);
     }
@@ -319,7 +335,7 @@ mod tests {
             }
             CallResult::Number(0.0)
         };
-        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
+        batch.crunch((BATCH, None), one_by_one(crunch), |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, true)], Some((12, 2)))]);
     }
 
@@ -336,7 +352,7 @@ mod tests {
             }
             CallResult::Number(0.0)
         };
-        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
+        batch.crunch((BATCH, None), one_by_one(crunch), |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);
     }
 }

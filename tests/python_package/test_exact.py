@@ -1,6 +1,10 @@
 """Values come back as they were returned, and arrive as they were given."""
 
 import math
+import os
+import signal
+import time
+import warnings
 from math import inf, nan
 
 import pytest
@@ -112,6 +116,45 @@ def test_a_map_gives_values_as_they_are(desk):
     assert gridmpi.map(repr, [-0.0, 1, 2.0], results="zero") == ["-0.0", "1", "2.0"]
 
 
+def test_a_map_returns_values_as_they_are(desk):
+    returned = [*GIVEN[:10], [(), {}], {(1, ("a",)): {None: ()}}, (inf, "Infinity", {-inf: nan}), {"dict": 1}, {"tuple": (2**70,)}]
+    assert same(gridmpi.map(lambda at: returned[at], range(len(returned))), returned)
+    assert same(gridmpi.map(lambda at: returned[at], [0, 3], results="kept"), [returned[0], returned[3]])
+    assert same(gridmpi.map(lambda at: returned[at], [3, 0], results="kept"), [returned[3], returned[0]])
+    with pytest.raises(gridmpi.RunsFailed, match="not frozenset"):
+        gridmpi.map(lambda _: {frozenset(): 1}, [1])
+
+
+@pytest.mark.parametrize("result, said", [
+    ({1: 0.5}, "result has the key 1 of type int"),
+    ({"score": 1, "a": [0, {"b": {None: 1}}]}, r"result\['a'\]\[1\]\['b'\] has the key None of type NoneType"),
+    ({"score": 1, "a": ({True: 1},)}, r"result\['a'\]\[0\] has the key True of type bool"),
+])
+def test_names_that_are_no_texts_are_refused(desk, result, said):
+    said = f"the result cannot be kept: {said}, and names of fields are texts, as str"
+    nest = gridmpi.Nest("n").loop("x", [5], reduce="max")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gridmpi.GridmpiWarning)
+        with pytest.raises(gridmpi.RunsFailed, match=rf"task 0 \(x=5\):\n{said}"):
+            nest.run(lambda x: result)
+        with pytest.raises(gridmpi.RunsFailed, match=said):
+            nest.run(lambda x: x, final=lambda x: result, results="f")
+        with pytest.raises(gridmpi.RunsFailed, match=said):
+            gridmpi.Nest("r").loop("x", [5], reduce=lambda runs: result).run(lambda x: x)
+
+
+def test_tuples_come_back_as_lists_which_is_said(desk):
+    def fit(x):
+        return {"score": x, "shape": [{"rows": (x, (2, 3))}]}
+
+    with pytest.warns(gridmpi.GridmpiWarning, match=r"result\['shape'\]\[0\]\['rows'\] of fit is a tuple, and comes back as a list"):
+        runs = gridmpi.Nest("n").loop("x", [1, 2]).run(fit).runs
+    assert runs["shape"] == [[{"rows": [x, [2, 3]]}] for x in (1, 2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gridmpi.Nest("l").loop("x", [1, 2]).run(lambda x: {"score": x, "a": [[1, 2], {"b": None}]})
+
+
 @pytest.mark.parametrize("point, said", [
     ((1, 2), r"a point has \(1, 2\) of type tuple in it.*give objects names, as in"),
     ([1, (2, 3)], "of type tuple"),
@@ -138,6 +181,7 @@ def test_points_that_would_arrive_as_something_else_are_refused(desk, point, sai
 def test_arrays_and_frames_are_points_by_rows(desk):
     import numpy
     import pandas
+    import polars
 
     def seen(x):
         return {"score": 1, "text": repr(x)}
@@ -147,6 +191,7 @@ def test_arrays_and_frames_are_points_by_rows(desk):
 
     assert texts(numpy.array([[1, 2], [3, 4]])) == ["[1, 2]", "[3, 4]"]
     assert texts(pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})) == ["{'a': 1, 'b': 'x'}", "{'a': 2, 'b': 'y'}"]
+    assert texts(polars.DataFrame({"a": [1, 2], "b": ["x", None]})) == ["{'a': 1, 'b': 'x'}", "{'a': 2, 'b': None}"]
     assert texts([numpy.float32(0.5), numpy.int8(2), numpy.bool_(True)]) == ["0.5", "2", "True"]
     with pytest.raises(gridmpi.Error, match="a field that is called 0, and names of fields are texts"):
         texts(pandas.DataFrame([[1, 2]]))
@@ -163,3 +208,12 @@ def test_errors_and_warnings_of_a_map_name_no_folder_that_is_gone(desk):
         gridmpi.Nest("n").loop("x", [1]).plan(abs, timeout="x")
     with pytest.raises(gridmpi.Error, match="results/kept/python/job.toml:[0-9]+: crunch.cores: "):
         gridmpi.map(abs, [1], cores=0, results="results/kept")
+
+    def ends(x):
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(0.5)
+
+    with pytest.raises(gridmpi.Interrupted, match=r"^SIGTERM: \d of 2 runs were made; results=FOLDER keeps what is done$"):
+        gridmpi.map(ends, [1, 2], workers=1)
+    with pytest.raises(gridmpi.Interrupted, match=r"^SIGTERM: \d of 2 runs are in ended; start it again to go on$"):
+        gridmpi.map(ends, [1, 2], workers=1, results="ended")

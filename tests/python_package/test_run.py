@@ -141,6 +141,24 @@ def test_wrong_use_is_refused_in_words(desk):
         assert "Traceback" not in str(raised.value)
 
 
+def test_a_misspelt_errors_keeps_no_failure_silently(desk):
+    def fails(x):
+        open("calls", "a").write("x\n")
+        raise ValueError("no such x")
+
+    nest, said = gridmpi.Nest("n").loop("x", [1]), 'errors is "raise" or "keep", found \'rise\''
+    for call in (lambda: nest.run(fails, errors="rise"), lambda: gridmpi.map(fails, [1], errors="rise"),
+                 lambda: gridmpi.map(fails, [], errors="rise")):
+        with pytest.raises(gridmpi.Error, match=said):
+            call()
+    assert desk.calls() == 0, "it is refused before anything is called"
+    run = nest.start(fails)
+    with pytest.raises(gridmpi.Error, match=said):
+        run.wait("rise")
+    with pytest.raises(gridmpi.RunsFailed, match="no such x"):
+        run.wait()
+
+
 def test_a_nest_is_not_changed_by_a_loop():
     outer = gridmpi.Nest("n").loop("a", [1])
     first, second = outer.loop("b", [2]), outer.loop("c", [3])
@@ -435,6 +453,19 @@ def desk_of_the_repository():
     from conftest import PACKAGE
 
     return PACKAGE.parent
+
+
+def test_the_calls_of_a_pilot_are_made_once(desk):
+    def noted(x):
+        open("calls", "a").write("x\n")
+        return x
+
+    nest = gridmpi.Nest("pilot").loop("x", range(30))
+    plan = nest.plan(noted, pilot=4)
+    assert desk.calls() == 4
+    assert (plan.done, plan.left, plan.about["pilot"]) == (4, 26, {"done": 4, "failed": 0})
+    assert "4 of 30 runs are there" in repr(plan) and "By 4 recorded durations" in repr(plan), repr(plan)
+    assert len(nest.run(noted).runs) == 30 and desk.calls() == 26
 
 
 def test_the_other_verbs(desk):

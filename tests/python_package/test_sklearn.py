@@ -1,7 +1,9 @@
 """scikit-learn's searches, run by gridmpi: equal to scikit-learn's own to the last bit, and kept."""
 
 import json
+import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import gridmpi
+from gridmpi.process import folder_of, in_words
 from gridmpi.sklearn import GridSearchCV, RandomizedSearchCV
 from gridmpi.sklearn.store import Reader, write
 
@@ -100,6 +103,7 @@ SLOW = """
 import os, sys, time
 from sklearn.linear_model import Ridge
 from sklearn.datasets import make_regression
+from gridmpi.process import folder_of, in_words
 from gridmpi.sklearn import GridSearchCV
 
 class Slow(Ridge):
@@ -167,6 +171,35 @@ def test_failures_and_warnings_are_those_of_scikit_learn(desk, capsys):
     assert "in fit" in str(raised.value.__cause__)
 
 
+class Ends(Ridge):
+    """Ends the process that calls it, or the program that has started this."""
+
+    def fit(self, X, y):
+        if self.alpha == 1.0:
+            os._exit(3)
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(0.5)
+        return super().fit(X, y)
+
+
+def test_messages_name_no_folder_that_is_gone(desk):
+    def said(kind, alpha, **more):
+        with pytest.raises(kind) as raised:
+            GridSearchCV(Ends(), {"alpha": [alpha]}, cv=2, workers=1, **more).fit(X, y)
+        assert "errors=" not in str(raised.value) and "job.toml" not in str(raised.value)
+        return str(raised.value)
+
+    ended = said(gridmpi.Interrupted, 2.0)
+    assert re.fullmatch(r"SIGTERM: \d of 2 runs were made; results=FOLDER keeps what is done", ended), ended
+    assert re.search(r"\d of 2 runs are in .*/kept/\w+/runs; start it again", said(gridmpi.Interrupted, 2.0, results="kept"))
+    assert said(gridmpi.RunsFailed, 1.0).endswith("the Python child ended (exit status: 3)\n\nNothing is kept: results=FOLDER keeps what is done.")
+    assert "\nAll else is kept: the next call makes only these again." in said(gridmpi.RunsFailed, 1.0, results="kept")
+    with folder_of("search", os.getcwd()) as folder:  # as over MPI
+        for form in (folder, os.path.basename(folder)):
+            assert in_words(f"{form}/runs/python/job.toml:3: crunch.x: no") == "x: no"
+            assert in_words(f"what is there is in {form}/runs") == "what is there is in the folder of this call"
+
+
 def within(alpha):
     """A search in a worker: it starts nothing."""
     subprocess.Popen = None
@@ -193,11 +226,37 @@ def test_searches_in_threads_and_over_mpi_and_those_of_scikit_learn_do_not_meet(
     assert not list(desk.folder.iterdir())
 
 
+HIDES = """#!/bin/sh
+[ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
+exec unshare --mount --uts --propagation private sh -c '
+    hostname other
+    for folder in gridmpi-search-*; do mount -t tmpfs none "$folder"; done
+    exec "$@"' sh "$@"
+"""
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", "--mount", "--uts", "true"], capture_output=True).returncode != 0,
+                    reason="takes the right to make namespaces")
+def test_a_host_that_cannot_see_the_folder_is_named(desk):
+    wrapper = desk.write("hides", HIDES)
+    wrapper.chmod(0o755)
+    said = r"mpirun ended(.|\n)*rank 1 on other cannot work.*gridmpi_crunch.py cannot be read any more on host other"
+    with pytest.raises(gridmpi.Error, match=said):
+        GridSearchCV(Ridge(), GRID, cv=2, workers=1, mpi=[str(wrapper)]).fit(X, y)
+    with pytest.raises(gridmpi.Error, match=r"mpirun ended(.|\n)*\n.*no-such-option"):
+        GridSearchCV(Ridge(), GRID, cv=2, workers=1, mpi=["--no-such-option"]).fit(X, y)
+
+
 def test_wrong_use_is_refused(desk):
     with pytest.raises(ValueError, match="workers"):
         GridSearchCV(Ridge(), GRID, workers=0).fit(X, y)
     with pytest.raises(gridmpi.Error, match="without results="):
         GridSearchCV(Ridge(), GRID, scoring=lambda *_, lock=threading.Lock(): 0.0, results="kept").fit(X, y)
+    deep = frozenset()
+    for _ in range(2000):
+        deep = frozenset([deep, 1])
+    with pytest.raises(gridmpi.Error, match="it has too many levels; .*without results="):
+        GridSearchCV(Ridge(), GRID, scoring=lambda *_, deep=deep: 0.0, results="kept").fit(X, y)
 
 
 def test_large_arrays_are_written_once_and_mapped(desk):

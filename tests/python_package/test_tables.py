@@ -1,5 +1,7 @@
 """Tables of results."""
 
+import os
+
 import pytest
 
 import gridmpi
@@ -28,6 +30,28 @@ def test_rows_and_columns_take_nothing(results):
     with pytest.raises(gridmpi.Error, match="did you mean|no column|no such"):
         results.where("nope < 3").rows
     assert {row["x"] for row in results.failures} == {3}
+
+
+CUT_OFF = """#!/bin/sh
+if [ "$1" = export ]; then
+    "{program}" "$@" | head -n 2
+    echo "gridmpi: error: the disk is gone" >&2
+    exit 1
+fi
+exec "{program}" "$@"
+"""
+
+
+def test_the_first_rows_are_as_many_as_are_asked_for_or_an_error(results, desk, monkeypatch):
+    runs, rows = results.runs, results.runs.rows
+    assert [runs.head(count) for count in (0, 3, 8, 9, -2)] == [[], rows[:3], rows, rows, rows[:-2]]
+    assert results.groups("x").head(0) == []
+    cut_off = desk.write("gridmpi", CUT_OFF.format(program=os.environ["GRIDMPI_PROGRAM"]))
+    cut_off.chmod(0o755)
+    monkeypatch.setenv("GRIDMPI_PROGRAM", str(cut_off))
+    assert results.runs.head(2) == rows[:2]
+    with pytest.raises(gridmpi.Error, match="^the disk is gone$"):
+        results.runs.head(3)
 
 
 def test_notebooks_show_a_part_and_escape_it(results):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -12,16 +11,17 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ignore]
 
-from ..digests import CannotCompare, Contents
+from ..digests import Contents, comparing
 from ..errors import Error
+from ..exact import STORE
 from ..nest import Nest
-from ..process import verb
+from ..process import folder_of, verb
 from ..results import Results
 from ..run import Run, failed
 from . import store, task
@@ -29,8 +29,7 @@ from . import store, task
 Task = tuple[Any, tuple[Any, ...], dict[str, Any]]
 PASSING = ("verbose", "caller", "callback_ctx", "split_progress", "candidate_progress")  # no score depends on these
 SHOWN = ("display", "print_changed_only")  # of scikit-learn's configuration
-# Files for which `version` stands. The child that has imported them to check them goes on as one of a worker's.
-CARRIED = ["**/gridmpi_crunch.py", "**/gridmpi/**"]
+RUNS, FITS = "runs", "fits-"  # folders of a search: its results, and what its fits are given while it runs
 WAY_OUT = "a search that holds it can be made without results=, and then keeps nothing"
 
 
@@ -51,42 +50,43 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
     if not tasks:
         return []
     tasks = [without_context(one) for one in tasks]
-    splits = tasks[0][2].get("split_progress", (0, 1))[1]
-    nest = (Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits)))
-    version = digest_of(tasks) if results is not None else "1"
-    with places(results, version, mpi) as (folder, place):
-        store.write(place, tasks)
-        function: Any = task.Ready(task.run, [0], str(place), splits)
-        run = nest.start(function, version=version, **started(folder, workers, mpi))
-        rows = finished(run, folder, place, len(tasks))
-        kept = [task.unpacked(row["value"]["kept"]) for row in rows]
+    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
+    keys.update({"workers": int(workers)} if workers is not None else {})
+    if results is None:
+        # Ranks on other hosts see the working folder, but no folder of temporary files.
+        with folder_of("search", os.getcwd() if mpi else None) as private:
+            rows = made(tasks, name, Path(private), keys | {"version": "1"})
+    else:
+        version = digest_of(tasks)
+        folder = Path(os.path.abspath(results)) / version
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = complete(folder, len(tasks)) or made(tasks, name, folder, keys | {"version": version})
+    kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
     say(kept)
     return [one["found"] for one in kept]
 
 
-@contextlib.contextmanager
-def places(results: Any, version: str, mpi: Any) -> Iterator[tuple[Path, Path]]:
-    """The folder for the runs of a search, which stays if it is one in `results`, and one in it for what its fits are given."""
-    with contextlib.ExitStack() as stack:
-        if results is not None:
-            folder = Path(os.path.abspath(results)) / version
-            folder.mkdir(parents=True, exist_ok=True)
-        else:
-            # Ranks on other hosts see the working folder, but no folder of temporary files.
-            folder = Path(stack.enter_context(private(os.getcwd() if mpi else None)))
-        yield folder, Path(stack.enter_context(private(str(folder), "fits-")))
+def complete(folder: Path, count: int) -> list[Any] | None:
+    """The runs in a folder, if all are there and nobody is at it: then no data are written, and no process is started."""
+    if not (folder / RUNS / STORE).is_file() or any(folder.glob(f"{FITS}*")):
+        return None
+    rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
+    return rows if len(rows) == count and all(row["status"] == "ok" for row in rows) else None
 
 
-def started(folder: Path, workers: int | None, mpi: Any) -> dict[str, Any]:
-    """The keywords of `Nest.start` for the runs of a search."""
-    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
-    keys.update({"workers": int(workers)} if workers is not None else {})
-    return {**keys, "results": str(folder / "runs"), "on_failure": "stop", "ignore": CARRIED}
+def made(tasks: Sequence[Task], name: str, folder: Path, keys: dict[str, Any]) -> list[Any]:
+    """The runs in a folder, with those that were missing."""
+    splits = tasks[0][2].get("split_progress", (0, 1))[1]
+    nest = Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits))
+    with tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True) as place:
+        store.write(Path(place), tasks)
+        run = nest.start(task.Fits(place, splits), results=str(folder / RUNS), on_failure="stop", **keys)
+        return finished(run, folder, Path(place), len(tasks))
 
 
-def finished(run: Run, folder: Path, place: Path, count: int) -> list[dict[str, Any]]:
-    """Waits for a run of so many fits; returns their rows, in order."""
-    for old in folder.glob("fits-*"):  # of a process that was killed: this run has the folder for itself
+def finished(run: Run, folder: Path, place: Path, count: int) -> list[Any]:
+    """The runs of a search of so many fits, when they have ended; `place` has what they were given."""
+    for old in folder.glob(f"{FITS}*"):  # of a process that was killed: this run has the folder for itself
         if old != place:
             shutil.rmtree(old, ignore_errors=True)
     try:
@@ -95,10 +95,10 @@ def finished(run: Run, folder: Path, place: Path, count: int) -> list[dict[str, 
         raise_first(place)
         raise
     raise_first(place)
-    rows = verb(["runs", str(folder / "runs"), "--format", "json"])
+    rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
     if any(row["status"] != "ok" for row in rows) or len(rows) != count:
-        raise failed(Results(folder / "runs"), run._log)
-    return sorted(rows, key=lambda row: int(row["task"]))
+        raise failed(Results(folder / RUNS), run._log, "")
+    return rows
 
 
 def without_context(one: Task) -> Task:
@@ -111,12 +111,6 @@ def without_context(one: Task) -> Task:
     if getattr(context, "_callbacks", True) or any(hasattr(part, "_skl_callbacks") for part in parts):
         return one
     return function, by_place, {**by_name, "callback_ctx": None, "caller": None}
-
-
-@contextlib.contextmanager
-def private(where: str | None, prefix: str = "gridmpi-search-") -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True) as folder:
-        yield folder
 
 
 def raise_first(place: Path) -> None:
@@ -147,18 +141,14 @@ def digest_of(tasks: Sequence[Task]) -> str:
     given = [[*zip(("estimator", "X", "y"), one[1]), *((name, one[2][name]) for name in one[2] if name not in PASSING)]
              for one in tasks]
     config = getattr(tasks[0][0], "config", {})
-    contents, known, what = Contents(), set(), ""
-    try:
-        for what, value in (pair for one in given for pair in one):
-            if id(value) not in known:  # what fits share is read once
-                known.add(id(value))
-                contents.alone(value)
-        what = "the search"
-        contents.add(what, given)
+    contents = Contents()
+    for what, value in (pair for one in given for pair in one):
+        with comparing(what, WAY_OUT):
+            contents.alone(value)
+    with comparing("the search", WAY_OUT):
+        contents.add("the search", given)
         contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
         contents.add("versions", versions(tasks))
-    except CannotCompare as why:
-        raise Error(f"it cannot be seen whether {what} is the same in a later session: {why}; {WAY_OUT}") from None
     return hashlib.blake2b(contents.digest().encode(), digest_size=8).hexdigest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import pickle
 import time
@@ -28,7 +27,7 @@ class Index:
 
     places: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     """By data set and model: the task of the first split, and the number of the first fit."""
-    candidates: dict[Any, tuple[str, int, int]] = field(default_factory=dict)
+    candidates: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     """By the point of a candidate: its model, its position there, and its task."""
     splits: dict[str, int] = field(default_factory=dict)
     """By data set: how many there are."""
@@ -41,11 +40,36 @@ class Index:
         (folder / INDEX).write_bytes(pickle.dumps(self))
 
 
-@functools.lru_cache(maxsize=1)
-def opened(folder: str) -> Index:
-    found = pickle.loads((Path(folder) / INDEX).read_bytes())
-    assert isinstance(found, Index)
-    return found
+def opened(folder: str) -> tuple[Index, Any]:
+    """The index, and the reader of the tasks."""
+    from .store import Reader
+
+    index = pickle.loads((Path(folder) / INDEX).read_bytes())
+    assert isinstance(index, Index)
+    return index, Reader(folder)
+
+
+class Fits:
+    """The fits in a folder, each of which is called by its points. One of each model is read when a child gets this, with the modules
+    that it needs: they are imported before there is a call.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.index, self.reader = opened(self.folder)
+        for number in self.index.one_of_each():
+            self.reader.task(number)
+
+    def __call__(self, dataset: str, candidate: str, split: int) -> dict[str, Any]:
+        """One fit."""
+        model, at, place = self.index.candidates[candidate]
+        first, number = self.index.places[dataset, model]
+        function, by_place, by_name = self.reader.task(first + split)
+        by_name["parameters"] = self.reader.task(place)[1][0]
+        return task.called(self.folder, number + at * self.index.splits[dataset] + split, (function, by_place, by_name))
 
 
 # These functions are carried by value: the children that call them import nothing of this package.
@@ -83,28 +107,17 @@ def refits() -> Callable[..., dict[str, Any] | None]:
     return refit
 
 
-def run(folder: str, dataset: str, candidate: Any, split: int) -> dict[str, Any]:
-    """One fit."""
-    index, reader = opened(folder), task.opened(folder)
-    model, at, place = index.candidates[candidate]
-    first, number = index.places[dataset, model]
-    function, by_place, by_name = reader.task(first + split)
-    by_name["parameters"] = reader.task(place)[1][0]
-    return task.made(folder, number + at * index.splits[dataset] + split, (function, by_place, by_name))
-
-
 def refit(dataset: str, summary: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """Fits the best candidate of a data set again, on all of it."""
     from sklearn import config_context  # type: ignore[import-untyped,unused-ignore]
 
     place = (Path(folder).parent.parent / "python" / BESIDE).read_text(encoding="utf-8")
-    index, reader = opened(place), task.opened(place)
+    index, reader = opened(place)
     model, _, of_candidate = index.candidates[summary["winner"]]
     function, (estimator, X, y), by_name = reader.task(index.places[dataset, model][0])
     parameters = reader.task(of_candidate)[1][0]
     said, begun, error = io.StringIO(), time.perf_counter(), None
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), task.within_cores(), \
-            config_context(**getattr(function, "config", {})):
+    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), config_context(**getattr(function, "config", {})):
         try:
             write(Path(folder) / ESTIMATOR, pickled(refitted(estimator, X, y, by_name, parameters), "the estimator"))
         except Exception as why:  # the caller says it, and meets it itself

@@ -78,39 +78,31 @@ class Reader:
 
     def task(self, number: int) -> Any:
         """A function with its arguments."""
-        return Unpickler(self, {}).at(self._tasks[number])
+        return self.read(self._tasks[number], {})
+
+    def read(self, place: tuple[int, int], known: dict[int, Any]) -> Any:
+        """What is at a place of the file; `known` are the objects of the same task that are made by now."""
+        self._file.seek(place[0])
+        return Unpickler(self._file.read(place[1]), self, known).load()  # a single pread gives no more than 2 GiB
+
+    def object(self, number: int, known: dict[int, Any]) -> Any:
+        if number not in known:
+            known[number] = self.read(self._places[number], known)
+        return known[number]
 
     def array(self, number: int) -> Any:
         if number not in self._arrays:
             self._arrays[number] = np.load(self._folder / f"{number}.npy", mmap_mode="r").view(np.ndarray)
         return self._arrays[number]
 
-    def place(self, number: int) -> tuple[int, int]:
-        found: tuple[int, int] = self._places[number]
-        return found
 
-    def bytes_at(self, place: tuple[int, int]) -> bytes:
-        return os.pread(self._file.fileno(), place[1], place[0])
+class Unpickler(pickle.Unpickler):
+    """Reads a task, or an object of one."""
 
-
-class Unpickler:
-    """Reads one task."""
-
-    def __init__(self, reader: Reader, known: dict[int, Any]) -> None:
+    def __init__(self, data: bytes, reader: Reader, known: dict[int, Any]) -> None:
+        super().__init__(io.BytesIO(data))
         self._reader, self._known = reader, known
 
-    def at(self, place: tuple[int, int]) -> Any:
-        of_task = self
-
-        class Inner(pickle.Unpickler):
-            def persistent_load(self, found: Any) -> Any:
-                return of_task.found(*found)
-
-        return Inner(io.BytesIO(self._reader.bytes_at(place))).load()
-
-    def found(self, kind: str, number: int) -> Any:
-        if kind == "array":
-            return self._reader.array(number)
-        if number not in self._known:
-            self._known[number] = self.at(self._reader.place(number))
-        return self._known[number]
+    def persistent_load(self, found: Any) -> Any:
+        kind, number = found
+        return self._reader.array(number) if kind == "array" else self._reader.object(number, self._known)

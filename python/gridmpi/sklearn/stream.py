@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +16,15 @@ import numpy as np
 from sklearn.base import clone  # type: ignore[import-untyped,unused-ignore]
 from sklearn.exceptions import FitFailedWarning  # type: ignore[import-untyped,unused-ignore]
 
-from ..digests import ATOMS, CannotCompare, Contents
-from ..errors import Error
+from ..digests import ATOMS, Contents, comparing
 from ..nest import Nest
+from ..process import folder_of
 from . import member, store, task
-from .fits import SHOWN, WAY_OUT, finished, places, say, started, versions
+from .fits import FITS, RUNS, SHOWN, WAY_OUT, finished, say, versions
 from .given import Model, Pair
 
+# Files for which `version` stands. The child that has imported them to check them goes on as one of a worker's.
+CARRIED = ["**/gridmpi_crunch.py", "**/gridmpi/**"]
 SHORT = 120  # a candidate up to this length stands for itself, in characters
 
 
@@ -58,15 +63,22 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
     nest = nest.loop("candidate", list(each), reduce=member.best_by(metric) if metric else None, **identity.candidates() if identity else {})
     of_split = range(max(splits.values())) if len(set(splits.values())) == 1 else member.splits_of(splits)
     nest = nest.loop("split", of_split, reduce="join" if metric else None)
-    with places(results, identity.common if identity else "1", mpi) as (folder, place):
-        index = write(place, pairs, points)
-        function: Any = task.Ready(member.run, index.one_of_each(), str(place))
-        more: Any = {"final": member.refits()} if metric else {}
-        run = nest._with(_crunch={"beside": {member.BESIDE: str(place)}}).start(
-            function, version="1", **more, **started(folder, workers, mpi))
-        rows = finished(run, folder, place, len(each) * sum(splits.values()))
+    keys: dict[str, Any] = {"final": member.refits()} if metric else {}
+    keys.update({"mpi": mpi} if mpi else {})
+    keys.update({"workers": int(workers)} if workers is not None else {})
+    with contextlib.ExitStack() as stack:
+        if identity:
+            folder = Path(os.path.abspath(results)) / identity.common
+            folder.mkdir(parents=True, exist_ok=True)
+        else:  # as for a search of one data set
+            folder = Path(stack.enter_context(folder_of("search", os.getcwd() if mpi else None)))
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True))
+        index = write(Path(place), pairs, points)
+        run = nest._with(_crunch={"beside": {member.BESIDE: place}}).start(
+            member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop", **keys)
+        rows = finished(run, folder, Path(place), len(each) * sum(splits.values()))
         kept = {tuple(row["coordinates"].values()): task.unpacked(row["value"]["kept"]) for row in rows}
-        refits = refits_in(folder / "runs", index, results is not None) if metric else {}
+        refits = refits_in(folder / RUNS, index, results is not None) if metric else {}
     say([*kept.values(), *(one for one, _ in refits.values())])
     fits = {(dataset, model): [kept[dataset, point, split]["found"] for point in of_model for split in range(count)]
             for dataset, count in splits.items() for model, of_model in points.items()}
@@ -119,24 +131,21 @@ class Identity:
         """The candidates of each model as texts."""
         self._datasets: dict[str, str] = {}
         self._models: dict[str, str] = {}
-        shared, what = Contents(), "the search"
-        try:
-            for pair in pairs:
-                dataset, model = pair.dataset, pair.model
-                if dataset.name not in self._datasets:
-                    what = f"data set '{dataset.name}'"
+        shared = Contents()
+        for pair in pairs:
+            dataset, model = pair.dataset, pair.model
+            if dataset.name not in self._datasets:
+                with comparing(f"data set '{dataset.name}'", WAY_OUT):
                     content = [dataset.X, dataset.y, dict(dataset.params), pair.search.cv.content]
                     self._datasets[dataset.name] = shared.alone(content).hex()
-                if model.name not in self._models:
-                    what = f"model '{model.name}'"
+            if model.name not in self._models:
+                with comparing(f"model '{model.name}'", WAY_OUT):
                     self._models[model.name] = self._model(pair)
-            what = "the search"
-            function, _, by_name = pairs[0].tasks[0]
-            config = getattr(function, "config", {})
+        function, _, by_name = pairs[0].tasks[0]
+        config = getattr(function, "config", {})
+        with comparing("the search", WAY_OUT):
             shared.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
             shared.add("scoring", [by_name.get("error_score"), by_name.get("return_train_score")])
-        except CannotCompare as why:
-            raise Error(f"it cannot be seen whether {what} is the same in a later session: {why}; {WAY_OUT}") from None
         self.common = shared.digest()[:16]
 
     def _model(self, pair: Pair) -> str:

@@ -4,78 +4,47 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import io
 import json
-import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..carry import pickled
 from ..functions import write
 
-if TYPE_CHECKING:
-    from .store import Reader
-
 ERRORS = "errors"  # in the folder of the tasks
 
 
-@functools.lru_cache(maxsize=1)
-def opened(folder: str) -> Reader:
-    """The tasks, with NumPy."""
-    from .store import Reader
-
-    cores = os.environ.get("OMP_NUM_THREADS", "")
-    if cores.isdigit():
-        os.environ.setdefault("LOKY_MAX_CPU_COUNT", cores)  # n_jobs=-1 means the cores of this worker
-    return Reader(folder)
-
-
-class Ready:
-    """A function of the tasks in a folder, for a child. What these tasks need is imported when it is loaded, not by its first
-    call: a child tells what calls import, and would not be done with that when the next call is there.
+class Fits:
+    """The fits in a folder, each of which is called by its place. The first one is read when a child gets this, with the
+    modules that it needs: they are imported before there is a call, whose time is that of a fit.
     """
 
-    def __init__(self, function: Callable[..., Any], tasks: Sequence[int], folder: str, *more: Any) -> None:
-        self._parts = (function, tasks, folder, *more)
+    def __init__(self, folder: str, splits: int) -> None:
+        self.folder, self.splits = folder, splits
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ready, self._parts
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        from .store import Reader
 
-    def __call__(self, **points: Any) -> Any:
-        return ready(*self._parts)(**points)
+        self.reader = Reader(self.folder)
+        self.reader.task(0)
 
-
-def ready(function: Callable[..., Any], tasks: Sequence[int], folder: str, *more: Any) -> Callable[..., Any]:
-    for number in tasks:
-        opened(folder).task(number)
-    return functools.partial(function, folder, *more)
-
-
-@contextlib.contextmanager
-def within_cores() -> Iterator[None]:
-    """Estimators that have processes or threads of their own get none where the worker has one core."""
-    import joblib  # type: ignore[import-untyped,unused-ignore]
-
-    with joblib.parallel_config("sequential") if os.environ.get("OMP_NUM_THREADS") == "1" else contextlib.nullcontext():
-        yield
+    def __call__(self, candidate: int, split: int) -> dict[str, Any]:
+        """One fit."""
+        number = candidate * self.splits + split
+        return called(self.folder, number, self.reader.task(number))
 
 
-def run(folder: str, splits: int, candidate: int, split: int) -> dict[str, Any]:
-    """One fit of a search of one data set and estimator."""
-    number = candidate * splits + split
-    return made(folder, number, opened(folder).task(number))
-
-
-def made(folder: str, number: int, task: Any) -> dict[str, Any]:
+def called(folder: str, number: int, task: Any) -> dict[str, Any]:
     """What a fit returns; the caller reads `kept`, people the scores beside it."""
     function, by_place, by_name = task
     said = io.StringIO()
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), within_cores():
+    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
         try:
             found = function(*by_place, **by_name)
         except Exception as error:

@@ -1,10 +1,13 @@
 //! `gridmpi explain`: all facts about one task, and how to run it again by hand.
 
+mod stopped;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value as Json, json};
 
+use crate::cli::ask::explain::stopped::group_state;
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::{print, say};
 #[cfg(feature = "jobs")]
@@ -14,7 +17,7 @@ use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::rank0::status::{Life, Liveness};
 use crate::report::text::words;
 use crate::report::{in_words, score_heading};
-use crate::store::{AttemptRow, FinalRow, History, RunFolder, SEEDING, StoreReader};
+use crate::store::{AttemptRow, FinalRow, History, RunFolder, SEEDING, StoppedPoints, StoreReader};
 use crate::util::error::{Exit, Result};
 use crate::util::text::shell_word;
 
@@ -48,8 +51,10 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let reader = &reader;
     let log = log(reader, &history, (&arguments.folder, task))?;
     let memory = reader.memory(task)?;
+    let stopped = reader.results.stopped()?;
     let facts = TaskFacts {
         reader,
+        stopped,
         called,
         task,
         seed,
@@ -70,6 +75,7 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
 /// All facts about a task.
 struct TaskFacts<'a> {
     reader: &'a StoreReader,
+    stopped: StoppedPoints,
     /// What the score is called.
     called: String,
     task: u64,
@@ -192,21 +198,18 @@ fn program() -> String {
     }
 }
 
-fn state(history: &History, now: bool) -> &'static str {
-    match &history.result {
+fn state(facts: &TaskFacts) -> &'static str {
+    match &facts.history.result {
+        _ if facts.stopped.skips(facts.task).is_some() && facts.now.is_none() => "skipped",
         Some(Ok(_)) => "ok",
         Some(Err(_)) => "failed",
-        None if now => "running",
+        None if facts.now.is_some() => "running",
         None => "not run yet",
     }
 }
 
-fn group_state(group: &Option<GroupSummary>) -> &'static str {
-    group.as_ref().map_or("open", GroupSummary::state)
-}
-
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { reader, called, task, seed, history, finally, .. } = facts;
+    let TaskFacts { reader, called, task, seed, history, finally, stopped, .. } = facts;
     let TaskFacts { memory, workdir, log, now, by_hand, .. } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
@@ -217,7 +220,10 @@ fn text(facts: &TaskFacts) -> String {
     let nest = reader.nest();
     let coordinates = in_a_row(&named_json(&nest.shown_applying(nest.task(*task))), &Json::Null);
     say("task", format!("{task} of {}: {coordinates}", words::count(reader.nest().tasks())));
-    say("status", state(history, now.is_some()).to_string());
+    say("status", state(facts).to_string());
+    if let Some(point) = stopped.skips(*task) {
+        say("skipped", stopped::why_skipped(nest, point, history.result.is_some()));
+    }
     if let Some((rank, host, seconds)) = now {
         say(
             "now",
@@ -274,7 +280,7 @@ fn text(facts: &TaskFacts) -> String {
     say("seed", seed.to_string());
     // A loop that does not apply has no group of its own to speak of.
     for (key, group) in history.groups.iter().filter(|(key, _)| nest.applies_inside(*key)) {
-        say("group", in_words_of(nest, called, *key, group));
+        say("group", of_group(nest, called, (*key, group), stopped));
     }
     if let Some(made) = finally {
         say("final", of_row(made.as_ref()));
@@ -322,11 +328,23 @@ fn ran(past: &AttemptRow) -> String {
     format!("{words}, attempt {}", past.attempt)
 }
 
-fn in_words_of(nest: &LoopNest, called: &str, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&nest.shown_applying(key)), &Json::Null);
-    let place = if place.is_empty() { "the whole job".to_string() } else { place };
-    let over = &nest.loops()[key.level].name;
-    let state = group_state(group);
+/// A place in words.
+fn place(nest: &LoopNest, key: Key) -> String {
+    match in_a_row(&named_json(&nest.shown_applying(key)), &Json::Null) {
+        none if none.is_empty() => "the whole job".to_string(),
+        place => place,
+    }
+}
+
+fn of_group(
+    nest: &LoopNest,
+    called: &str,
+    (key, group): (Key, &Option<GroupSummary>),
+    stopped: &StoppedPoints,
+) -> String {
+    let (place, over) = (place(nest, key), &nest.loops()[key.level].name);
+    let state = group_state(stopped, key, group);
+    let skipped = stopped::of_group(nest, stopped, key);
     match group {
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
             let result = match scored.score {
@@ -337,20 +355,21 @@ fn in_words_of(nest: &LoopNest, called: &str, key: Key, group: &Option<GroupSumm
                 None => in_words(&scored.value.get()),
             };
             format!(
-                "{place}, over {over}: {state}, {result} from {}, {failed} failed",
+                "{place}, over {over}: {state}, {result} from {}, {failed} failed{skipped}",
                 words::things(*runs, "run")
             )
         }
         Some(GroupSummary { result: Err(why), .. }) => {
-            format!("{place}, over {over}: {state}, {why}")
+            format!("{place}, over {over}: {state}, {why}{skipped}")
         }
-        None => format!("{place}, over {over}: {state}"),
+        None => format!("{place}, over {over}: {state}{skipped}"),
     }
 }
 
 fn as_json(facts: &TaskFacts) -> Json {
     let TaskFacts { reader, task, seed, history, finally, memory, workdir, .. } = facts;
-    let TaskFacts { now, by_hand, .. } = facts;
+    let TaskFacts { now, by_hand, stopped, .. } = facts;
+    let nest = reader.nest();
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -365,20 +384,25 @@ fn as_json(facts: &TaskFacts) -> Json {
     };
     let group = |(key, group): &(Key, Option<GroupSummary>)| {
         let scored = group.as_ref().and_then(|group| group.result.as_ref().ok());
-        json!({
+        let mut json = json!({
             "coordinates": named_json(&reader.nest().coordinates(*key)),
             "over": reader.nest().loops()[key.level].name,
-            "status": group_state(group),
+            "status": group_state(stopped, *key, group),
             "score": scored.and_then(|scored| scored.score),
             "runs": group.as_ref().map(|group| group.runs),
             "failed": group.as_ref().map(|group| group.failed),
-        })
+        });
+        if let Some((skipped, points)) = stopped::counts(nest, stopped, *key) {
+            json["skipped"] = json!(skipped);
+            json["stopped"] = json!(points);
+        }
+        json
     };
     let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
-    json!({
+    let mut json = json!({
         "task": task,
         "coordinates": lookup::coordinates_json(reader.nest(), *task),
-        "status": state(history, now.is_some()),
+        "status": state(facts),
         "now": now.as_ref().map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
         "value": scored.map(|scored| scored.value.get().to_json()),
@@ -402,5 +426,9 @@ fn as_json(facts: &TaskFacts) -> Json {
         )),
         "by_hand": by_hand.line,
         "by_hand_note": by_hand.note,
-    })
+    });
+    if let Some(point) = stopped.around(nest.task(*task)) {
+        json["stopped"] = stopped::json(nest, point);
+    }
+    json
 }

@@ -11,6 +11,7 @@ use crate::cli::ask::{runs, stream};
 use crate::cli::{say, write_file};
 use crate::report::{self, ChosenLoops, ExportFormat};
 use crate::util::error::{Exit, Result};
+use crate::util::text::things;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -22,6 +23,9 @@ their own) and error. Times are seconds since 1970; in Parquet they are timestam
 With --groups LOOP there is one row for each point of the loop, as in scikit-learn's cv_results_: the \
 points of the loop and of those around it, the best points of loops inside, its rank, its score with \
 every folded field, how many runs stand behind it, and why it has no result.
+
+Runs that were not made, because their point was stopped early, are rows with the status skipped and the \
+reason as error; so are runs of such a point that an earlier start has made, and that count nowhere.
 
 Examples:
   gridmpi export results/NAME --format parquet --to runs.parquet
@@ -51,6 +55,14 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
     if let Some(name) = &arguments.groups {
         let chosen = ChosenLoops::named(reader.nest(), name)?;
         let reader = reader.loading_large();
+        let stopped = reader.results.stopped()?;
+        if let Some(point) = stopped.all().first() {
+            log::warn!(
+                "{} of loop '{}' were stopped early and are not ranked",
+                things(stopped.all().len() as u64, "point"),
+                reader.nest().loops()[point.key.level - 1].name
+            );
+        }
         return write(arguments, |mut out| {
             report::export_groups(&reader, &chosen, format, &mut out)
         });

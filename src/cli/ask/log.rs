@@ -44,6 +44,12 @@ pub(super) fn log(arguments: &Arguments) -> Result<Exit> {
     let task = lookup::task(reader.nest(), &arguments.task)?;
     let history = reader.history(task)?;
     let now = explain::at_work(&arguments.folder, task);
+    if let (None, None, Some(point)) =
+        (&history.result, &now, reader.results.stopped()?.skips(task))
+    {
+        let why = point.words(reader.nest());
+        return tell(&format!("task {task} was skipped, as its point was stopped early: {why}"));
+    }
     if arguments.follow && (history.result.is_none() || now.is_some()) {
         drop(reader); // its transaction would keep the writer's log from being shortened
         return follow::follow((&arguments.folder, task), &history);

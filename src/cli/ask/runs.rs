@@ -23,6 +23,12 @@ Examples:
   gridmpi runs results/NAME --where \"alpha<1 and fold=0\"    by a condition
   gridmpi runs results/NAME --sort \"score desc\" --limit 10  the ten best runs
   gridmpi runs results/NAME --where \"seconds>60\" --format json
+  gridmpi runs results/NAME --where \"status='skipped'\"     what was not computed and why
+
+The status of a run is ok, failed or skipped. A task is skipped if its point was stopped early (stop in the \
+job): its row has the reason as error, and nothing of a run. If an earlier start has computed it all the same, \
+the row has that run too; it counts nowhere. A condition that names anything but the task, its coordinates, \
+status and error sees no task that has no run.
 
 A condition is an SQL expression over these columns: task, the names of the loops (LOOP.FIELD if \
 points are records), status, score, value, error, seconds, started, rank, host, thread, attempt, \
@@ -94,10 +100,14 @@ fn table(reader: &StoreReader, select: &Select, are_few: bool) -> Result<Exit> {
     columns.push(Column::of_run("error"));
     let nest = reader.nest();
     let mut shown = shown(nest, &columns);
+    let status = columns.iter().position(|column| column.name == "status").unwrap_or_default();
     let text = |shown: &Shown, cells: &[Value]| match shown {
         Shown::Label(level) => in_words(&label(nest, *level, &cells[0])),
         Shown::Column(at) => match (columns[*at].name.as_str(), &cells[*at]) {
-            ("error", Value::Text(error)) => beginning(&error_line(error), WIDEST),
+            ("error", Value::Text(error)) => {
+                let is_skipped = cells[status] == Value::from("skipped");
+                beginning(&error_line(error), if is_skipped { 3 * WIDEST } else { WIDEST })
+            }
             ("value", value) => beginning(&in_words(value), WIDEST),
             (_, value) => in_words(value),
         },

@@ -237,12 +237,10 @@ pub(super) fn state(standing: &Standing) -> String {
 /// The progress, in one line.
 pub(super) fn progress(standing: &Standing) -> String {
     let status = &standing.status;
-    let part = status.done as f64 / status.tasks.max(1) as f64;
     let mut line = format!(
-        "{} of {} ({})",
-        words::count(status.done),
-        words::things(status.tasks, "run"),
-        words::percent(part)
+        "{} ({})",
+        words::runs_of(status.done, status.skipped, status.tasks),
+        words::percent(status.progress())
     );
     let _ = write!(line, ", {} failed", words::count(status.failed));
     if standing.is_going() {
@@ -257,11 +255,19 @@ pub(super) fn progress(standing: &Standing) -> String {
             None => line += "; no rate yet",
         }
         if let Some(left) = status.seconds_left {
-            let _ = write!(line, ", {} left", words::seconds(left));
+            let most = if status.skipped > 0 { "at most " } else { "" };
+            let _ = write!(line, ", {most}{} left", words::seconds(left));
         }
     }
     if status.reused > 0 {
         let _ = write!(line, "; {} reused", words::count(status.reused));
+    }
+    if status.stopped > 0 {
+        let _ = write!(line, "; {} stopped early", words::things(status.stopped, "point"));
+    }
+    if status.unasked > 0 {
+        let of_them = words::count(status.unasked);
+        let _ = write!(line, "; {of_them} of the skipped runs are stored and count nowhere");
     }
     line
 }

@@ -110,7 +110,9 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let there = group.runs + group.failed;
     let failed =
         if group.failed > 0 { format!(", {} failed", group.failed) } else { String::new() };
-    let runs = format!("{there} of {}{failed}", words::things(group.all, "run"));
+    let skipped =
+        if group.skipped > 0 { format!(", {} skipped", group.skipped) } else { String::new() };
+    let runs = format!("{there} of {}{failed}{skipped}", words::things(group.all, "run"));
     // A group that has closed rests on what is there, as require allows.
     let is_partial = group.partial || group.error.is_none() && group.failed > 0;
     let partial = if is_partial { "partial" } else { "" };

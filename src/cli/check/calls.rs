@@ -104,11 +104,12 @@ impl Caller {
 
 fn call(executor: &mut dyn Executor, job: &Job, task: u64) -> Result<Scored, RunError> {
     let task = Task { job, index: task, attempt: 1, workdir: None };
-    match catch_unwind(AssertUnwindSafe(|| executor.crunch(&task))) {
-        Ok(CallResult::Number(number)) => Ok(Scored::number(number)),
-        Ok(CallResult::Other(result)) => *result,
-        Err(panic) => Err(format!("panicked: {}", panic_text(panic.as_ref())).into()),
-    }
+    let scored = match catch_unwind(AssertUnwindSafe(|| executor.crunch(&task))) {
+        Ok(CallResult::Number(number)) => Scored::number(number),
+        Ok(CallResult::Other(result)) => (*result)?,
+        Err(panic) => return Err(format!("panicked: {}", panic_text(panic.as_ref())).into()),
+    };
+    job.policy.score_range.map_or(Ok(scored.clone()), |range| range.judge(scored))
 }
 
 /// An error if a signal has ended the calls: their results say nothing.

@@ -6,6 +6,7 @@ use crate::cli::check::differences::{ComparedSide, Difference};
 use crate::cli::check::verdict::{Cause, Finding};
 use crate::cli::check::{CORES, CheckReport};
 use crate::job::lookup;
+use crate::model::stop_of;
 use crate::report::text::words::{count, seconds, things};
 use crate::util::error::Exit;
 use crate::util::text::beginning;
@@ -35,6 +36,7 @@ pub(super) fn text(report: &CheckReport) -> String {
     fields(report, &mut text);
     cores(report, &mut text);
     files(report, &mut text);
+    stops(report, &mut text);
     let has_notes = text.contains("\n\n");
     text += match report.exit() {
         Exit::Complete if has_notes => "\nNothing else was found.\n",
@@ -43,6 +45,17 @@ pub(super) fn text(report: &CheckReport) -> String {
         _ => "\nDo not believe results of this job yet: see above.\n",
     };
     text
+}
+
+/// What stopping points early adds.
+fn stops(report: &CheckReport, text: &mut String) {
+    let Some((level, rule)) = stop_of(&report.job.nest) else { return };
+    let name = &report.job.nest.loops()[level].name;
+    let _ = write!(
+        text,
+        "\nPoints of loop '{name}' are stopped early ({}): where a result depends on more than its task, so does which points are stopped.\n",
+        rule.text()
+    );
 }
 
 fn coordinates(report: &CheckReport, task: u64) -> String {

@@ -21,7 +21,7 @@ pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
         DurationSource::Sleep => ("sleep", None),
         DurationSource::Recorded(recorded, _) => ("recorded", Some(recorded)),
     };
-    json!({
+    let mut json = json!({
         "job": case.job.name,
         "loops": loops,
         "tasks": case.job.nest.tasks(),
@@ -37,7 +37,11 @@ pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
         "splits": lineup.splits.of,
         "strategies": lineup.entries.iter().map(|entry| strategy(case, entry)).collect::<Vec<_>>(),
         "conclusion": conclusion(lineup),
-    })
+    });
+    if let Some(name) = &case.stops {
+        json["without_stop_of"] = json!(name);
+    }
+    json
 }
 
 fn strategy(case: &Case, entry: &StrategyResult) -> Json {

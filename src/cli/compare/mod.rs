@@ -16,6 +16,7 @@ use crate::executor::{self, RANK0};
 use crate::job::{CrunchSpec, Job, Sleep};
 use crate::master::Strategy;
 use crate::master::cost_model::CostModel;
+use crate::model::stop_of;
 use crate::util::error::{Error, Exit, Result};
 use plays::StrategyResults;
 
@@ -34,7 +35,8 @@ Strategies (\"outer\" is the outermost loop, \"inner\" are all loops inside it):
   longest-first  flattened, with the tasks expected to take longest first
 
 Durations come from the results folder; those of tasks not recorded there are estimated from the \
-others. Messages between ranks are taken to cost nothing.
+others. Messages between ranks are taken to cost nothing. All tasks are compared, also where the job stops \
+points early.
 
 Examples:
   gridmpi compare --workers 8                       the built-in demonstration
@@ -70,7 +72,10 @@ pub(super) struct CompareArgs {
 
 /// The input of a comparison.
 struct Case {
+    /// No point of it is stopped: only one strategy can do so.
     job: Job,
+    /// The loop whose points the job would stop.
+    stops: Option<String>,
     workers: usize,
     /// The duration of each task.
     seconds: Vec<f64>,
@@ -136,12 +141,15 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
 
 /// Determines the tasks' durations.
 fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
+    let stops = stop_of(&job.nest).map(|(level, _)| job.nest.loops()[level].name.clone());
+    let job = Job { nest: job.nest.without_stops(), ..job };
     let (nest, workers) = (job.nest.clone(), arguments.workers as usize);
     let all = |seconds: &dyn Fn(u64) -> f64| (0..nest.tasks()).map(seconds).collect::<Vec<_>>();
     if let Some(given) = arguments.seconds {
         let seconds = all(&|_| given);
         let known = CostModel::new(&nest);
-        return Ok(Case { job, workers, seconds, known, source: DurationSource::Given });
+        let source = DurationSource::Given;
+        return Ok(Case { job, stops, workers, seconds, known, source });
     }
     let of_job = || named.then(|| Path::new("results").join(&job.name));
     if let Some(out) = arguments.out.clone().or_else(of_job) {
@@ -150,7 +158,7 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
             let seconds = all(&|task| durations.expect(task).unwrap_or_default());
             let (known, recorded) = (durations.costs().clone(), durations.recorded());
             let source = DurationSource::Recorded(recorded, out);
-            return Ok(Case { job, workers, seconds, known, source });
+            return Ok(Case { job, stops, workers, seconds, known, source });
         }
         if arguments.out.is_some() {
             return Err(Error::input(format!(
@@ -175,5 +183,5 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
     }
     let mut known = CostModel::new(&nest);
     (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
-    Ok(Case { job, workers, seconds, known, source: DurationSource::Sleep })
+    Ok(Case { job, stops, workers, seconds, known, source: DurationSource::Sleep })
 }

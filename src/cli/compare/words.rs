@@ -20,6 +20,9 @@ pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
     let mut text = heading(case);
     text += &table(case, lineup);
     let mut notes = Vec::new();
+    notes.extend(case.stops.as_ref().map(|name| {
+        format!("All tasks are compared: that loop '{name}' stops points early (stop) is left out here.\n")
+    }));
     let splits = &lineup.splits;
     if !splits.given && splits.tried > 1 {
         let tried = match splits.tried == splits.of {

@@ -24,11 +24,12 @@ use crate::model::{JobPart, LoopNest};
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
+use crate::rank0::status::Status;
 use crate::store::{Folder, LaunchFile, LaunchNote, part_folder, wait_for_room};
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals::{self, SignalRequest};
-use crate::util::text::count;
+use crate::util::text::{count, runs_of};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -273,10 +274,8 @@ impl Launch<'_> {
                 )));
             }
             fruitless = if after.has_more_than(&before) { 0 } else { fruitless + 1 };
-            let ended = format!(
-                "{} ended ({status}) with {} of {} runs done",
-                arguments.mpirun, after.runs, watch.tasks
-            );
+            let ended =
+                format!("{} ended ({status}) with {} done", arguments.mpirun, self.runs(&after));
             if fruitless == PATIENCE {
                 return Err(Error::unexpected(format!(
                     "{ended}, and {PATIENCE} starts in a row brought nothing new; what is there is in {}",
@@ -290,12 +289,24 @@ impl Launch<'_> {
     /// The error after a signal.
     fn stopped(&self, asked: &SignalRequest, seen: &Seen) -> Error {
         Error::interrupted(format!(
-            "{}: {} of {} runs are in {}; start it again to go on",
+            "{}: {} are in {}; start it again to go on",
             asked.name,
-            seen.runs,
-            self.watch.tasks,
+            self.runs(seen),
             self.out.display()
         ))
+    }
+
+    /// How many runs are there, of how many.
+    fn runs(&self, seen: &Seen) -> String {
+        match self.skipped() {
+            0 => format!("{} of {} runs", seen.runs, self.watch.tasks),
+            skipped => runs_of(seen.runs, skipped, self.watch.tasks),
+        }
+    }
+
+    /// How many runs are not made, of points that were stopped, as far as rank 0 has told.
+    fn skipped(&self) -> u64 {
+        Status::read(self.out).ok().flatten().map_or(0, |status| status.skipped)
     }
 
     /// The ranks ended in order before the job was complete, so there will be another start. Unless another
@@ -303,10 +314,9 @@ impl Launch<'_> {
     fn interrupted(&self, after: &Seen, begun: &Seen) -> Result<Exit> {
         if after.why == TIME_IS_OVER && !after.has_more_than(begun) {
             return Err(Error::unexpected(format!(
-                "{}: no run finished within the time limit; {} of {} are done; request more time",
+                "{}: no run finished within the time limit; {} are done; request more time",
                 self.arguments.job.display(),
-                after.runs,
-                self.watch.tasks
+                self.runs(after)
             )));
         }
         Ok(Exit::Interrupted)
@@ -337,6 +347,7 @@ impl Launch<'_> {
             }
             let seen = watch.observe();
             if let Some(bar) = self.bar {
+                bar.set_length(watch.tasks.saturating_sub(self.skipped()));
                 bar.set_position(seen.runs);
             }
             let is_new = seen.start != before.start;

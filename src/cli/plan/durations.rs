@@ -40,8 +40,11 @@ pub(crate) struct RecordedDurations {
     /// Number of tasks with a recorded duration.
     recorded: u64,
     longest: f64,
-    /// Ranges of successful tasks in grid order, each with the number of other tasks before it.
+    /// Ranges of successful tasks, and of those that were skipped, in grid order, each with the number of other tasks
+    /// before it.
     good: Vec<(Range<u64>, u64)>,
+    /// How many of these tasks were skipped. Some may have a run all the same, which counts nowhere.
+    skipped: u64,
     /// Durations of failed tasks, which would be retried.
     failed: BTreeMap<u64, f64>,
     /// What a start would do with the runs that are there.
@@ -61,6 +64,7 @@ impl RecordedDurations {
             recorded: 0,
             longest: 0.0,
             good: Vec::new(),
+            skipped: 0,
             failed: BTreeMap::new(),
             outlook: RunsOutlook::default(),
             afresh: false,
@@ -82,8 +86,9 @@ impl RecordedDurations {
         let identity = Identity::of(job, "", modules, &mut files, Some(&reader.identity()?))?;
         let layout = Layout::of(job, &content_digests(job, &mut files)?);
         let kept = kept_results(job);
-        let found =
+        let mut found =
             reader.found(layout, identity, kept.as_deref(), |found| durations.add(found))?;
+        durations.skip(std::mem::take(&mut found.skipped));
         durations.afresh = found.refused.is_some();
         durations.outlook = found;
         durations.fit_model();
@@ -117,6 +122,27 @@ impl RecordedDurations {
             None => self.good.push((task..task + 1, task)),
         }
         self.record(task, seconds);
+    }
+
+    /// Leaves out tasks that need not be done, unless a failed run that is tried again may ask for them.
+    fn skip(&mut self, skipped: Vec<Range<u64>>) {
+        if skipped.is_empty() || !self.failed.is_empty() {
+            return;
+        }
+        self.skipped = skipped.iter().map(|range| range.end - range.start).sum();
+        let good = std::mem::take(&mut self.good).into_iter().map(|(range, _)| range);
+        let mut all: Vec<Range<u64>> = good.chain(skipped).collect();
+        all.sort_by_key(|range| range.start);
+        for range in all {
+            match self.good.last_mut() {
+                Some((last, _)) if range.start <= last.end => last.end = last.end.max(range.end),
+                last => {
+                    let (end, before) = last.map_or((0, 0), |(last, before)| (last.end, *before));
+                    let before = before + range.start - end;
+                    self.good.push((range, before));
+                }
+            }
+        }
     }
 
     fn record(&mut self, task: u64, seconds: f64) {
@@ -173,7 +199,7 @@ impl RecordedDurations {
         self.good.get(at).is_some_and(|(good, _)| good.contains(&task))
     }
 
-    /// Whether a start would reuse a task's run.
+    /// Whether a start would reuse a task's run, or skip the task.
     pub(crate) fn is_done(&self, task: u64) -> bool {
         !self.afresh && self.good_at(task)
     }
@@ -181,14 +207,19 @@ impl RecordedDurations {
     /// The number of runs that a start would reuse.
     pub(crate) fn done(&self) -> u64 {
         match self.good.last() {
-            Some((last, before)) if !self.afresh => last.end - before,
+            Some((last, before)) if !self.afresh => last.end - before - self.skipped,
             _ => 0,
         }
     }
 
+    /// The number of tasks that the last start has skipped.
+    pub(crate) fn skipped(&self) -> u64 {
+        if self.afresh { 0 } else { self.skipped }
+    }
+
     /// The number of tasks left to do.
     pub(crate) fn left(&self) -> u64 {
-        self.nest.tasks() - self.done()
+        self.nest.tasks() - self.done() - self.skipped()
     }
 
     /// The n-th task left to do, in grid order.
@@ -309,6 +340,23 @@ mod tests {
         let anew = known.afresh();
         assert_eq!((anew.done(), anew.left(), anew.nth_left(4)), (0, 12, 4));
         assert_eq!(anew.seconds(4), Some(1.0), "its duration is still used");
+    }
+
+    #[test]
+    fn what_was_skipped_is_not_left_either() {
+        let found = [0, 1, 4, 9].map(|task| (task, 1.0, false));
+        let mut known = durations(&found);
+        known.skip(vec![2..4, 6..8, 9..11]);
+        assert_eq!((known.done(), known.skipped(), known.left()), (3, 6, 3));
+        let left: Vec<u64> = (0..3).map(|n| known.nth_left(n)).collect();
+        assert_eq!(left, [5, 8, 11]);
+        assert_eq!((known.seconds(2), known.seconds(9)), (None, Some(1.0)));
+        let anew = known.afresh();
+        assert_eq!((anew.done(), anew.skipped(), anew.left()), (0, 0, 12));
+        // A run that is tried again may turn a decision.
+        let mut failed = durations(&[&found[..], &[(11, 1.0, true)]].concat());
+        failed.skip(vec![2..4, 6..7]);
+        assert_eq!((failed.skipped(), failed.left()), (0, 8));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::cli::plan::PlanReport;
 use crate::cli::plan::memory::MemoryOutlook;
 use crate::cli::plan::prediction::{Prediction, Range};
 use crate::cli::plan::slurm_request;
+use crate::model::stop_of;
 use crate::util::duration;
 
 pub(super) fn json(outlook: &PlanReport) -> Json {
@@ -30,7 +31,7 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         }
         group
     });
-    json!({
+    let mut json = json!({
         "name": job.name,
         "file": outlook.file,
         "folder": outlook.out,
@@ -56,7 +57,12 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "workers_here": outlook.here,
         "recorded_durations": durations.recorded(),
         "prediction": outlook.prediction.as_ref().map(prediction),
-    })
+    });
+    if let Some((level, rule)) = stop_of(nest) {
+        json["stop"] = json!({ "loop": nest.loops()[level].name, "rule": rule.text() });
+        json["skipped"] = json!(durations.skipped());
+    }
+    json
 }
 
 fn prediction(prediction: &Prediction) -> Json {

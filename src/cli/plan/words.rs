@@ -6,7 +6,7 @@ use crate::cli::plan::PlanReport;
 use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
 use crate::cli::plan::slurm_request;
 use crate::job::{CrunchSpec, Job};
-use crate::model::{Loop, Order, Reduce};
+use crate::model::{Loop, Order, Reduce, stop_of};
 use crate::report::text::words::{count, percent, seconds, size, things};
 use crate::report::{Lines, beginning, in_words};
 use crate::util::duration;
@@ -26,6 +26,7 @@ pub(super) fn text(outlook: &PlanReport) -> String {
         text.push('\n');
     };
     say(shape(&outlook.job));
+    stopping(outlook).into_iter().for_each(&mut say);
     say(order(&outlook.job));
     say(reading(outlook));
     outlook.kept.iter().for_each(|kept| say(kept.text()));
@@ -128,6 +129,17 @@ fn shape(job: &Job) -> String {
     text
 }
 
+/// That points are stopped early, so that what follows is the most.
+fn stopping(outlook: &PlanReport) -> Option<String> {
+    let (level, rule) = stop_of(&outlook.job.nest)?;
+    let name = &outlook.job.nest.loops()[level].name;
+    let most = match outlook.durations.left() {
+        0 => "",
+        _ => ": what is left to do, and how long that takes, is the most",
+    };
+    Some(format!("Points of loop {name} are stopped early ({}){most}.", rule.text()))
+}
+
 fn order(job: &Job) -> String {
     let data = job.data_level().map(|level| job.nest.loops()[level].name.as_str());
     match (job.policy.order, data) {
@@ -177,12 +189,18 @@ fn there(outlook: &PlanReport) -> String {
         0 => String::new(),
         failed => format!(", {} that failed would be tried again", things(failed, "run")),
     };
+    let skipped = match durations.skipped() {
+        0 => String::new(),
+        skipped => format!(", {} are not needed", count(skipped)),
+    };
+    let is_most = stop_of(&outlook.job.nest).is_some() && durations.left() > 0;
+    let most = if is_most { "at most " } else { "" };
     let _ = match (durations.done(), outlook.fresh) {
         (_, true) => write!(text, "{folder}: taken as if nothing were done."),
         (0, _) if failed.is_empty() => write!(text, "{folder}: nothing is done yet."),
         (done, _) => write!(
             text,
-            "{folder}: {} of {} runs are there and would be reused{failed}; {} would be done.",
+            "{folder}: {} of {} runs are there and would be reused{failed}{skipped}; {most}{} would be done.",
             count(done),
             count(tasks),
             things(durations.left(), "task")
@@ -211,8 +229,9 @@ fn known(outlook: &PlanReport, prediction: &Prediction) -> String {
         1 => "; one tells nothing of how they differ".to_string(),
         _ => format!(", {} to {}", seconds(shortest), seconds(longest)),
     };
+    let most = if stop_of(&outlook.job.nest).is_some() { "at most " } else { "" };
     let mut text = format!(
-        "By {}{spread}: the {} to do take {} one after another, the longest {}.",
+        "By {}{spread}: the {} to do take {most}{} one after another, the longest {}.",
         things(durations.recorded(), "recorded duration"),
         things(durations.left(), "task"),
         range(prediction.total),

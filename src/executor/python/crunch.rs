@@ -96,12 +96,14 @@ struct PythonRequest {
     since: Option<Instant>,
     /// Whether the child has been told to begin no other task.
     stopped: bool,
+    /// How many of its tasks the child makes at most.
+    most: u64,
 }
 
 impl PythonRequest {
-    /// Whether all its answers have been taken.
+    /// Whether all answers that it will have are taken.
     fn is_done(&self) -> bool {
-        self.taken == self.tasks.end - self.tasks.start
+        self.taken >= self.most
     }
 }
 
@@ -230,7 +232,8 @@ impl PythonExecutor {
         }
         child.serve.send(self.text.as_bytes(), &begun(DEAF, &self.caller))?;
         let (id, since) = (id as u64, Some(Instant::now()));
-        self.asked = PythonRequest { id, tasks: first..end, since, ..PythonRequest::default() };
+        let (tasks, most) = (first..end, end - first);
+        self.asked = PythonRequest { id, tasks, since, most, ..PythonRequest::default() };
         Ok(())
     }
 
@@ -377,6 +380,7 @@ impl PythonExecutor {
         // seeing this is the one behind those that are noted now.
         std::thread::sleep(SETTLED);
         let goes_on = self.take()?;
+        self.asked.most = self.asked.most.min(self.asked.seen.done + 1);
         self.caller.claim(self.asked.tasks.start + self.asked.seen.done + 1);
         Ok(goes_on)
     }

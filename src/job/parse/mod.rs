@@ -26,6 +26,7 @@ mod result;
 mod rows;
 mod served;
 pub(crate) mod sources;
+mod stops;
 mod versions;
 mod workdir_table;
 mod written;
@@ -48,6 +49,7 @@ use crate::job::parse::logs::kept_logs;
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::needs::needs;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
+use crate::job::parse::stops::{ParsedStop, score_range, stopping};
 use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
@@ -157,11 +159,12 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let mut places = Places::of(file_name, own_folder);
     let mut seeding = Seeding::default();
     let (mut loops, mut labels): (Vec<ParsedLoop>, Vec<_>) = Default::default();
-    let mut versions = Vec::new();
+    let (mut versions, mut stops) = (Vec::new(), Vec::new());
     for entry in &loop_entries {
         let parsed = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
         labels.extend(parsed.label.map(|label| (loops.len(), label)));
         versions.extend(parsed.version.map(|version| (loops.len(), version)));
+        stops.extend(parsed.stop.map(|stop| (loops.len(), stop)));
         loops.push(parsed.own);
     }
     let given_by = |source: &str| -> Vec<usize> {
@@ -206,8 +209,10 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         isolate: table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?,
         speculate: table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?,
         needs: needs(&mut table)?,
+        score_range: table.take("score_range").map(|entry| score_range(&entry)).transpose()?,
         ..policy
     };
+    let nest = stopping(nest, &stops, &policy)?;
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let mut patterns = |key| table.take(key).map_or(Ok(Vec::new()), |entry| patterns(&entry));
     let (inputs, ignore) = (patterns("inputs")?, patterns("ignore")?);
@@ -371,6 +376,7 @@ struct ParsedEntry<'a> {
     own: ParsedLoop<'a>,
     label: Option<ParsedLabel<'a>>,
     version: Option<TomlEntry<'a>>,
+    stop: Option<ParsedStop<'a>>,
 }
 
 fn parse_loop<'a>(
@@ -396,6 +402,7 @@ fn parse_loop<'a>(
         entry => entry.map(|entry| require(&entry)).transpose()?,
     };
     let (was, version) = (table.take("was"), table.take("version"));
+    let stop = table.take("stop").map(ParsedStop::of).transpose()?;
     let label =
         table.take("label").map(|label| ParsedLabel::of(label, &name, &names)).transpose()?;
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
@@ -421,7 +428,7 @@ fn parse_loop<'a>(
     }
     let entry = entry.clone();
     let own = ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition };
-    Ok(ParsedEntry { own, label, version })
+    Ok(ParsedEntry { own, label, version, stop })
 }
 
 /// The value that older runs had: a point, or some fields of one.

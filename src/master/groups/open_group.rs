@@ -25,6 +25,8 @@ pub(super) struct OpenGroup {
     without: u64,
     /// Whether the value in some slot rests on less than it could.
     is_partial: bool,
+    /// How many of its points were stopped.
+    stopped: u64,
 }
 
 /// A group whose slots are all filled.
@@ -59,6 +61,7 @@ impl OpenGroup {
             points: PointCounts::default(),
             without: 0,
             is_partial: false,
+            stopped: 0,
         }
     }
 
@@ -66,8 +69,12 @@ impl OpenGroup {
         self.runs += item.runs;
         self.failed += item.failed;
         self.filled += 1;
-        self.without += u64::from(item.result.is_none());
         self.is_partial |= item.is_partial;
+        if item.is_stopped {
+            self.stopped += 1;
+            return self.points.add(item.points, true);
+        }
+        self.without += u64::from(item.result.is_none());
         match self.fold.order() {
             FoldOrder::Any => {
                 let (before, points) = (self.fold.count(), item.points);
@@ -159,15 +166,20 @@ impl OpenGroup {
         require: Completeness,
         allowing: impl FnOnce(f64) -> String,
     ) -> EndedGroup {
-        let (counted, failed, chooses) = (self.fold.count(), self.without, self.fold.chooses());
+        let (with_value, failed, chooses) = (self.fold.count(), self.without, self.fold.chooses());
+        // A point that was stopped counts as one with a result, which is not the best.
+        let counted = with_value + self.stopped;
         let points = match chooses {
             true => self.points,
             false => PointCounts { counted, failed, left_out: size - counted - failed },
         };
         let partial = (self.is_partial || points.lacks_some()).then_some(points);
         let needs_one = self.fold.needs_one();
-        let folded = match require.is_met(counted, size) && (counted > 0 || !needs_one) {
+        let folded = match require.is_met(counted, size) && (with_value > 0 || !needs_one) {
             true => self.fold.finish(),
+            false if require.is_met(counted, size) && counted > 0 => {
+                Err("no point that went all the way has a result".to_string())
+            }
             false => {
                 let mut missing = format!("{} of {size} points without a result", size - counted);
                 if let Some(fraction) = Completeness::allowing(counted, size) {

@@ -100,7 +100,7 @@ impl LoopNest {
     }
 
     /// The indices of the keys at a level below a key.
-    fn keys_below(&self, key: Key, level: usize) -> Range<u64> {
+    pub(crate) fn keys_below(&self, key: Key, level: usize) -> Range<u64> {
         let (keys, from) = match self.head(key.level) {
             Some(head) => {
                 let from = level.min(self.0.tail);

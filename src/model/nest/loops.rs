@@ -6,6 +6,7 @@ use crate::model::nest::labels::Labels;
 use crate::model::nest::points::Points;
 use crate::model::policy::Completeness;
 use crate::model::reduce::Reduce;
+use crate::model::stop_rule::StopRule;
 use crate::model::value::Value;
 
 /// One level of the nest.
@@ -23,6 +24,8 @@ pub(crate) struct Loop {
     pub(crate) none: Option<u64>,
     /// How many of its points must have a result, if that is said for it alone.
     pub(crate) require: Option<Completeness>,
+    /// When its points are stopped before all their runs are made, if they ever are.
+    pub(crate) stop: Option<StopRule>,
     /// What people are shown for its points; on rank 0 and in stores.
     #[serde(skip)]
     pub(crate) labels: Labels,
@@ -32,14 +35,20 @@ impl Loop {
     /// A loop that applies everywhere and is like the others.
     pub(crate) fn new(name: impl Into<String>, points: Points, reduce: Option<Reduce>) -> Loop {
         let name = name.into();
-        let (is_data, none, require, labels) = (false, None, None, Labels::default());
-        Loop { name, points, reduce, is_data, none, require, labels }
+        let (is_data, none, require, stop) = (false, None, None, None);
+        let labels = Labels::default();
+        Loop { name, points, reduce, is_data, none, require, stop, labels }
     }
 }
 
 impl Loop {
     pub(crate) fn has_labels(&self) -> bool {
         self.labels.all().is_some()
+    }
+
+    /// When it stops points, as a text that follows its reduction.
+    pub(crate) fn stops(&self) -> String {
+        self.stop.map_or(String::new(), |rule| format!(", {}", rule.text()))
     }
 
     pub(crate) fn label(&self, point: u64) -> Option<&str> {

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::model::key::Key;
 use crate::model::reduce::{Reduce, name_fields};
 use crate::model::results::Winner;
+use crate::model::stop_rule::StopRule;
 use crate::model::value::Value;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
 #[cfg(any(feature = "jobs", feature = "cli"))]
@@ -178,6 +179,19 @@ impl LoopNest {
     pub(crate) fn sized(sizes: &[u64], outer: usize) -> LoopNest {
         let reduce = |level| (level >= outer).then_some(Reduce::max());
         LoopNest::of_sizes(sizes, (0..sizes.len()).map(reduce)).unwrap()
+    }
+
+    /// The same, with a rule to stop points of a loop.
+    pub(crate) fn stopping(mut self, level: usize, rule: StopRule) -> LoopNest {
+        Arc::make_mut(&mut self.0).loops[level].stop = Some(rule);
+        self
+    }
+
+    /// The same, in which no point is stopped.
+    #[cfg(feature = "cli")]
+    pub(crate) fn without_stops(mut self) -> LoopNest {
+        Arc::make_mut(&mut self.0).loops.iter_mut().for_each(|l| l.stop = None);
+        self
     }
 
     /// A nest with the same keys whose inner loops only count, and whose points are numbers. For

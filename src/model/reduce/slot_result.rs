@@ -19,6 +19,9 @@ pub(crate) struct SlotResult {
     /// Whether its value rests on less than it could.
     #[serde(skip)]
     pub(crate) is_partial: bool,
+    /// Whether it is a point that was stopped: it takes part without a value.
+    #[serde(skip)]
+    pub(crate) is_stopped: bool,
 }
 
 impl SlotResult {
@@ -26,6 +29,6 @@ impl SlotResult {
     pub(crate) fn of_run(result: Option<Scored>) -> SlotResult {
         let points = PointCounts::one(result.is_some());
         let PointCounts { counted: runs, failed, .. } = points;
-        SlotResult { result, runs, failed, points, is_partial: false }
+        SlotResult { result, runs, failed, points, is_partial: false, is_stopped: false }
     }
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use crate::job::named_json;
+use crate::model::Key;
 use crate::rank0::status::snapshot::labels;
 use crate::rank0::status::{
     FORM, FinalsStatus, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
 };
 use crate::report::score_heading;
-use crate::store::{Folder, StoreReader};
+use crate::store::{Folder, RunCounts, StoppedPoints, StoreReader};
 use crate::util::error::Result;
 
 const MOST_GROUPS: u64 = 200;
@@ -36,7 +37,14 @@ impl Status {
     /// The status as far as a store knows it.
     pub(crate) fn of_store(reader: &StoreReader) -> Result<Status> {
         let (done, failed) = reader.tally()?;
+        let stopped = reader.results.stopped()?;
+        let skipped = stopped.skipped(Key::ROOT);
         let state = reader.note("state")?;
+        let is_complete = state.as_deref() == Some("complete");
+        let unasked = match is_complete && done + skipped == reader.nest().tasks() {
+            true => RunCounts::default(),
+            false => reader.results.unasked_runs(&stopped)?,
+        };
         let is_merged = state.as_deref() == Some("merged");
         let state = match state.as_deref() {
             Some("complete") => RunState::Complete,
@@ -61,15 +69,18 @@ impl Status {
             seen: written,
             written,
             tasks: part.as_ref().map_or(reader.nest().tasks(), |part| part.tasks),
-            done,
+            done: done - unasked.runs,
             reused: 0,
-            failed,
+            failed: failed - unasked.failed,
+            skipped,
+            stopped: stopped.all().len() as u64,
+            unasked: unasked.runs,
             running: 0,
             retried: 0,
             rate: None,
             seconds_left: None,
             slurm: None,
-            groups: groups(reader, part.as_ref())?,
+            groups: groups(reader, part.as_ref(), &stopped)?,
             finals: reader
                 .results
                 .final_tally()?
@@ -92,7 +103,11 @@ fn part(_: &StoreReader) -> Result<Option<PartStatus>> {
     Ok(None)
 }
 
-fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatus> {
+fn groups(
+    reader: &StoreReader,
+    part: Option<&PartStatus>,
+    stopped: &StoppedPoints,
+) -> Result<GroupsStatus> {
     let nest = reader.nest();
     let outer = nest.outer();
     let Some(reduce) = nest.loops().get(outer).and_then(|l| l.reduce.as_ref()) else {
@@ -119,6 +134,7 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
                 runs: group.runs,
                 failed: group.failed,
                 all: nest.task_count(group.key),
+                skipped: stopped.skipped(group.key),
                 error: group.error,
             });
         }

@@ -57,6 +57,14 @@ pub(crate) struct Status {
     /// Finished runs of earlier starts.
     pub(crate) reused: u64,
     pub(crate) failed: u64,
+    /// Runs that are not made, of points that were stopped, and how many points were.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) skipped: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) stopped: u64,
+    /// Runs of the former that are stored all the same, and count nowhere; known once the run has ended.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) unasked: u64,
     /// Tasks that are running now.
     pub(crate) running: u64,
     /// Failed attempts that were tried again.
@@ -169,6 +177,11 @@ pub(crate) struct GroupsStatus {
     pub(crate) open: Vec<GroupStatus>,
 }
 
+/// Whether there are none: few jobs stop points, and the others say nothing of them.
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The heading where an older gridmpi has written none.
 fn plain_score() -> String {
     SCORE.to_string()
@@ -189,6 +202,9 @@ pub(crate) struct GroupStatus {
     pub(crate) runs: u64,
     pub(crate) failed: u64,
     pub(crate) all: u64,
+    /// Of a closed group: the runs that are not made, of points that were stopped.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) skipped: u64,
     pub(crate) error: Option<String>,
 }
 
@@ -231,6 +247,13 @@ pub(crate) struct WorkerStatus {
 }
 
 impl Status {
+    /// Which part of the runs that are to be made is done.
+    #[cfg(feature = "cli")]
+    pub(crate) fn progress(&self) -> f64 {
+        let goal = self.tasks.saturating_sub(self.skipped);
+        (self.done as f64 / goal.max(1) as f64).min(1.0)
+    }
+
     /// Reads the status file of a results folder, if there is one.
     #[cfg(feature = "cli")]
     pub(crate) fn read(folder: &Path) -> crate::util::error::Result<Option<Status>> {

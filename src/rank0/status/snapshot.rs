@@ -116,7 +116,7 @@ impl SnapshotBuilder {
         let tally = snapshot.view.tally;
         let rate = self.rate(snapshot.now, tally.done - tally.recalled);
         let tasks = self.part.as_ref().map_or(self.nest.tasks(), |part| part.tasks);
-        let left = tasks.saturating_sub(tally.done) as f64;
+        let left = tasks.saturating_sub(tally.done + tally.skipped) as f64;
         let going = snapshot.state == RunState::Running || snapshot.state == RunState::Paused;
         let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
         let running =
@@ -152,6 +152,9 @@ impl SnapshotBuilder {
             done: tally.done,
             reused: tally.recalled,
             failed: tally.failed,
+            skipped: tally.skipped,
+            stopped: tally.stopped,
+            unasked: 0,
             running,
             retried: tally.retried,
             rate,
@@ -201,6 +204,7 @@ impl SnapshotBuilder {
             runs: group.runs,
             failed: group.failed,
             all: self.nest.task_count(group.key),
+            skipped: self.nest.task_count(group.key).saturating_sub(group.runs + group.failed),
             error: group.error.clone(),
         }
     }
@@ -219,6 +223,7 @@ impl SnapshotBuilder {
             runs: group.runs,
             failed: group.failed,
             all: self.nest.task_count(group.key),
+            skipped: 0,
             error: None,
         }
     }

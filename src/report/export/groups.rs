@@ -3,18 +3,23 @@
 
 use std::collections::HashMap;
 
-use crate::job::FieldNames;
-use crate::model::{GroupSummary, Key, LoopNest, Value, Winner};
-use crate::report::export::ranks::Ranks;
+use crate::job::{FieldNames, named_json};
+use crate::model::{GroupSummary, Key, LoopNest, StoppedPoint, Value, Winner};
+use crate::report::export::ranks::{self, Ranks};
 use crate::report::export::table::{ExportColumn, ExportTable, TakeRow};
 use crate::report::status;
 use crate::report::text::fields::SummaryFields;
-use crate::store::{Column, ColumnKind, Results, StoreReader};
+use crate::store::{
+    Column, ColumnKind, Results, RunCounts, StoppedPoints, StoreReader, why_skipped,
+};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
 /// The word for all loops.
 const ALL: &str = "all";
+
+/// The status of what a stopped point has not.
+const SKIPPED: &str = "skipped";
 
 /// The loops whose points are exported.
 pub(crate) struct ChosenLoops {
@@ -72,6 +77,7 @@ pub(super) fn table<'a>(
     chosen: &'a ChosenLoops,
 ) -> Result<ExportTable<'a>> {
     let rows = GroupTable::of(reader, chosen)?;
+    rows.check_ranks()?;
     Ok(ExportTable { columns: rows.columns(), rows: Box::new(move |take| rows.each(take)) })
 }
 
@@ -85,6 +91,7 @@ struct GroupTable<'a> {
     fields: SummaryFields,
     /// By path.
     kinds: HashMap<String, Option<ColumnKind>>,
+    stopped: StoppedPoints,
 }
 
 impl<'a> GroupTable<'a> {
@@ -126,7 +133,8 @@ impl<'a> GroupTable<'a> {
         };
         let (coordinates, best) = (of(&|level| level <= deepest), of(&is_best));
         let fields = fields.without_score();
-        Ok(GroupTable { results, chosen, coordinates, best, fields, kinds })
+        let stopped = results.stopped()?;
+        Ok(GroupTable { results, chosen, coordinates, best, fields, kinds, stopped })
     }
 
     fn columns(&self) -> Vec<ExportColumn> {
@@ -145,18 +153,24 @@ impl<'a> GroupTable<'a> {
             own.name = format!("best_{}", own.name);
             own
         }));
-        let own = |(name, kind)| ExportColumn::new(name, kind);
+        let own = |(name, kind): (&str, _)| ExportColumn::new(name, kind);
         let last = [("runs", Int), ("failed", Int), ("status", Text), ("error", Text)];
+        let mut last: Vec<ExportColumn> = last.map(own).to_vec();
+        if !self.stopped.is_empty() {
+            let mut names = FieldNames::beside(self.results.nest());
+            let of_stopped = |name| ExportColumn::new(names.of(name), Int);
+            last.splice(2..2, ["stopped", "skipped"].map(of_stopped));
+        }
         columns.extend([("rank", Int), ("score", Float)].map(own));
         let taken = columns.iter().map(|column| column.name.clone());
         let mut names = FieldNames::beside(self.results.nest())
             .and(taken.collect::<Vec<_>>())
-            .and(last.map(|(name, _)| name));
+            .and(last.iter().map(|column| &column.name));
         for path in self.fields.paths() {
             columns.push(ExportColumn::new(names.of(path), self.kind(path)));
         }
         columns.extend(self.fields.leave_something().then(|| ExportColumn::new("value", Json)));
-        columns.extend(last.map(own));
+        columns.extend(last);
         columns
     }
 
@@ -176,20 +190,99 @@ impl<'a> GroupTable<'a> {
         let kinds: Vec<ColumnKind> = self.fields.paths().map(|path| self.kind(path)).collect();
         for level in &self.chosen.levels {
             let mut ranks: Option<Ranks> = None;
+            let mut next = Key { level: level + 1, index: 0 };
             self.results.summaries(level + 1, |summary| {
                 let key = summary.key;
+                self.skipped(next, key.index, &kinds, take)?;
+                next.index = key.index + 1;
                 let group = nest.ancestor(key, *level);
                 if ranks.as_ref().is_none_or(|ranks| ranks.group != group) {
                     ranks = Some(Ranks::of(self.results, group)?);
                 }
                 let rank = ranks.as_ref().and_then(|ranks| ranks.rank(key));
-                take(&self.cells(summary, rank, &kinds))
+                match why_skipped(&self.stopped, &summary) {
+                    None => {
+                        let status = status(self.results, &summary);
+                        take(&self.cells(summary, status, rank, &kinds))
+                    }
+                    Some(why) => {
+                        let mut cells = self.cells(summary, SKIPPED, None, &kinds);
+                        cells.splice(cells.len() - 1.., [why.as_str().into()]);
+                        take(&cells)
+                    }
+                }
             })?;
+            self.skipped(next, nest.keys(level + 1), &kinds, take)?;
         }
         Ok(())
     }
 
-    fn cells(&self, summary: GroupSummary, rank: Option<u64>, kinds: &[ColumnKind]) -> Vec<Value> {
+    /// The rows of the keys from one on that are stopped points or in one, and have no row of their own.
+    fn skipped(&self, from: Key, end: u64, kinds: &[ColumnKind], take: TakeRow) -> Result<()> {
+        let nest = self.results.nest();
+        let Some(level) = self.stopped.all().first().map(|point| point.key.level) else {
+            return Ok(());
+        };
+        if from.level < level || from.index >= end {
+            return Ok(());
+        }
+        let around = nest.ancestor(from, level).index;
+        let first = self.stopped.all().partition_point(|point| point.key.index < around);
+        for point in &self.stopped.all()[first..] {
+            let keys = nest.keys_below(point.key, from.level);
+            if keys.start >= end {
+                break;
+            }
+            for index in keys.start.max(from.index)..keys.end.min(end) {
+                let key = Key { index, ..from };
+                let is_run = key.level == nest.depth();
+                if is_run && self.stopped.skips(index).is_none() {
+                    continue; // asked for, and not there yet
+                }
+                let made = match is_run {
+                    true => RunCounts::default(),
+                    false => self.results.runs_of_stopped(point, key, true)?,
+                };
+                let result = Err(point.words(nest));
+                let (runs, failed) = (made.runs - made.failed, made.failed);
+                let row = GroupSummary { key, result, runs, failed };
+                take(&self.cells(row, SKIPPED, None, kinds))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to rank points where stopped ones may belong between them.
+    fn check_ranks(&self) -> Result<()> {
+        let (nest, all) = (self.results.nest(), self.stopped.all());
+        let group = |point: &StoppedPoint| nest.ancestor(point.key, point.key.level - 1);
+        for points in all.chunk_by(|a, b| group(a) == group(b)) {
+            let group = group(&points[0]);
+            if self.chosen.levels.contains(&group.level)
+                && !ranks::are_known(self.results, group, points)?
+            {
+                let inside = self.stopped.inside(group);
+                let place = match nest.coordinates(group) {
+                    all if all.is_empty() => String::new(),
+                    all => format!(" at {}", named_json(&all)),
+                };
+                let name = &nest.loops()[group.level].name;
+                return Err(Error::input(format!(
+                    "--groups: {} of the {} points of loop '{name}'{place} were stopped early and are not ranked, and which places they leave to the others is not known: remove `stop` and run again, which computes only what is missing (export without --groups has all runs)",
+                    inside.stopped, inside.points
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn cells(
+        &self,
+        summary: GroupSummary,
+        status: &str,
+        rank: Option<u64>,
+        kinds: &[ColumnKind],
+    ) -> Vec<Value> {
         let nest = self.results.nest();
         let level = summary.key.level;
         let points = nest.indices(winner(nest, &summary));
@@ -201,7 +294,6 @@ impl<'a> GroupTable<'a> {
             Some(at) if at >= level => column.at(nest, &points),
             _ => Value::Null,
         }));
-        let status = status(self.results, &summary);
         let (scored, error) = match summary.result {
             Ok(scored) => (scored, None),
             Err(error) => (Default::default(), Some(error)),
@@ -211,7 +303,12 @@ impl<'a> GroupTable<'a> {
         let (own, rest) = self.fields.cells(&scored.value.into_value());
         cells.extend(own.into_iter().zip(kinds).map(|(cell, kind)| kind.fit(cell)));
         cells.extend(self.fields.leave_something().then_some(rest));
-        cells.extend([whole(summary.runs), whole(summary.failed), status.into()]);
+        cells.extend([whole(summary.runs), whole(summary.failed)]);
+        if !self.stopped.is_empty() {
+            let inside = self.stopped.inside(summary.key);
+            cells.extend([whole(inside.stopped), whole(inside.skipped)]);
+        }
+        cells.push(status.into());
         cells.push(error.map_or(Value::Null, |error| error.as_str().into()));
         cells
     }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::model::{BestRule, GroupSummary, Key, Reduce, number_at};
+use crate::model::{BestRule, GroupSummary, Key, Reduce, StopReason, StoppedPoint, number_at};
 use crate::store::Results;
 use crate::util::error::Result;
 
@@ -45,6 +45,27 @@ impl Ranks {
         let at = point.index.checked_sub(self.first)?;
         self.ranks.get(at as usize).copied().filter(|rank| *rank > 0)
     }
+}
+
+/// Whether the ranks in a group are known of the points that were not stopped: no stopped one may come before any of them
+/// but the chosen one.
+pub(super) fn are_known(results: &Results, group: Key, stopped: &[StoppedPoint]) -> Result<bool> {
+    let nest = results.nest();
+    let Some(Reduce::Best(rule)) = &nest.loops()[group.level].reduce else { return Ok(true) };
+    let (sign, points) = (rule.sign(), nest.items(group));
+    let mut ranked = scores(results, rule, (group.level + 1, points.clone()))?;
+    let mut chosen = None;
+    results.summary(group, |summary| {
+        let scored = summary.result.ok();
+        chosen = scored.and_then(|scored| Some(points.start + scored.best.first()?.slot));
+    })?;
+    ranked.retain(|(point, _)| chosen != Some(*point));
+    let least = ranked.iter().map(|(_, score)| sign * score).reduce(f64::min);
+    let Some(least) = least else { return Ok(true) };
+    Ok(stopped.iter().all(|point| match &point.why {
+        StopReason::Beaten { bound, .. } => sign * bound < least,
+        StopReason::Behind { .. } => false,
+    }))
 }
 
 /// What the rule compares: for the points that have it, their indices with the number.

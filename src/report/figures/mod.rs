@@ -5,7 +5,7 @@ mod paper;
 
 use std::collections::HashSet;
 
-use paper::{Paper, Series, Style};
+use paper::{MarkedPoints, Paper, Series, Style};
 
 use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
@@ -109,6 +109,10 @@ fn scores(landscape: &Landscape, family: &Family, axis: &Axis) -> Result<String>
                 points: line.iter().copied().flatten().collect(),
                 style,
                 best,
+                stopped: match one {
+                    true => panel.stopped.iter().map(|(at, _)| axis.places[*at]).collect(),
+                    false => Vec::new(),
+                },
             }
         });
         return paper.lines(&[], series.collect());
@@ -124,7 +128,14 @@ fn scores(landscape: &Landscape, family: &Family, axis: &Axis) -> Result<String>
         [("all", 0.0, "#e4e4e4"), ("middle 80%", 0.1, "#c4dcec"), ("middle 50%", 0.25, "#8fbbd9")]
             .map(|(name, part, colour)| (name, colour, at(part), at(1.0 - part)));
     let name = format!("median of {}", family.panels.len());
-    let median = Series { name, colour: COLOURS[0], points: at(0.5), style, best: None };
+    let median = Series {
+        name,
+        colour: COLOURS[0],
+        points: at(0.5),
+        style,
+        best: None,
+        stopped: Vec::new(),
+    };
     paper.lines(&bands, vec![median])
 }
 
@@ -143,7 +154,10 @@ fn map(
     let names = [panel.name.as_str(), family.name.as_str()];
     let name = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(": ");
     let paper = Paper { x, y: &y.name, width: 640, height: 440 };
-    paper.map(y, (&xs, &ys), &cells, best, (&name, &landscape.score), landscape.high_is_best)
+    let stopped: Vec<(f64, f64)> =
+        panel.stopped.iter().map(|(at, _)| (x.places[*at], y.places[*at])).collect();
+    let marks = MarkedPoints { best, stopped: &stopped };
+    paper.map(y, (&xs, &ys), &cells, marks, (&name, &landscape.score), landscape.high_is_best)
 }
 
 /// The latest start's runs, per worker.
@@ -187,5 +201,12 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
     let middles: Vec<f64> = (0..COLUMNS).map(|i| (i as f64 + 0.5) * width).collect();
     let y = Axis { name: String::new(), scale: Scale::Categories(names), places: rows.clone() };
     let about = if together > 1 { format!("{together} workers a row") } else { String::new() };
-    paper.map(&y, (&middles, &rows), &bins, None, (&about, "busy, part of the time"), true)
+    paper.map(
+        &y,
+        (&middles, &rows),
+        &bins,
+        MarkedPoints::default(),
+        (&about, "busy, part of the time"),
+        true,
+    )
 }

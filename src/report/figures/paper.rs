@@ -32,6 +32,16 @@ pub(super) struct Series {
     pub(super) points: Vec<(f64, f64)>,
     pub(super) style: Style,
     pub(super) best: Option<(f64, f64)>,
+    /// Where points were stopped early, which have no score.
+    pub(super) stopped: Vec<f64>,
+}
+
+/// Points that are marked in a heat map.
+#[derive(Default)]
+pub(super) struct MarkedPoints<'a> {
+    pub(super) best: Option<(f64, f64)>,
+    /// Those that were stopped early.
+    pub(super) stopped: &'a [(f64, f64)],
 }
 
 /// A label, a colour, and the lower and upper edges.
@@ -53,7 +63,11 @@ impl Paper<'_> {
             series.iter().flat_map(|s| &s.points).chain(edges).filter(|point| point.1.is_finite())
         };
         let xs = range(all().map(|point| on(point.0)).chain(self.x.places.iter().map(|x| on(*x))));
-        let ys = range(all().map(|point| point.1));
+        let mut ys = range(all().map(|point| point.1));
+        if series.iter().any(|line| !line.stopped.is_empty()) {
+            // Room below all scores, with a row for each line.
+            ys.0 -= (ys.1 - ys.0) * 0.03 * (series.len() + 1) as f64;
+        }
         let named = bands.len() + series.len() > 1;
         self.draw(|area| {
             let (plot, legend) =
@@ -81,8 +95,11 @@ impl Paper<'_> {
                 let edge: Vec<(f64, f64)> = edge.map(|point| (on(point.0), point.1)).collect();
                 chart.draw_series([Polygon::new(edge, hex(colour).filled())])?;
             }
-            for line in &series {
+            for (row, line) in series.iter().enumerate() {
                 let colour = hex(line.colour);
+                let height = ys.0 + (ys.1 - ys.0) * (0.02 + 0.03 * row as f64);
+                let hollow = |x: &f64| Circle::new((on(*x), height), 4, colour.stroke_width(1));
+                chart.draw_series(line.stopped.iter().map(hollow))?;
                 // A missing score interrupts the line.
                 for part in line.points.split(|point| !point.1.is_finite()) {
                     let points: Vec<(f64, f64)> = part.iter().map(|p| (on(p.0), p.1)).collect();
@@ -116,6 +133,11 @@ impl Paper<'_> {
             if series.iter().any(|s| s.best.is_some()) {
                 legend.draw(&Circle::new((16, top), 6, BLACK.stroke_width(2)))?;
                 text(&legend, "best", (34, top), HPos::Left, SMALL - 1)?;
+                top += 22;
+            }
+            if series.iter().any(|s| !s.stopped.is_empty()) {
+                legend.draw(&Circle::new((16, top), 4, BLACK.stroke_width(1)))?;
+                text(&legend, "stopped early", (34, top), HPos::Left, SMALL - 1)?;
             }
             Ok(())
         })
@@ -127,7 +149,7 @@ impl Paper<'_> {
         y: &Axis,
         (xs, ys): (&[f64], &[f64]),
         cells: &[Vec<f64>],
-        best: Option<(f64, f64)>,
+        marks: MarkedPoints,
         (title, of): (&str, &str),
         high_is_bright: bool,
     ) -> Result<String> {
@@ -172,7 +194,11 @@ impl Paper<'_> {
                 .label_style((FONT, SMALL))
                 .axis_desc_style((FONT, SMALL + 2))
                 .draw()?;
-            if let Some((best_x, best_y)) = best {
+            for (x, place) in marks.stopped {
+                let at = (on(self.x, *x), on(y, *place));
+                chart.draw_series([Circle::new(at, 4, hex("#777777").stroke_width(1))])?;
+            }
+            if let Some((best_x, best_y)) = marks.best {
                 let at = (on(self.x, best_x), on(y, best_y));
                 chart.draw_series([Circle::new(at, 7, WHITE.stroke_width(4))])?;
                 chart.draw_series([Circle::new(at, 7, hex("#D55E00").stroke_width(2))])?;

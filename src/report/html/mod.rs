@@ -12,7 +12,7 @@ mod table;
 mod timings;
 mod words;
 
-use crate::model::PointCounts;
+use crate::model::{Key, PointCounts};
 use crate::report::Rows;
 use crate::report::model::durations::DurationStats;
 use crate::report::model::failures::Failures;
@@ -30,8 +30,10 @@ pub(crate) struct Facts<'a> {
     state: String,
     /// Whether the job ended with the exit code for failed runs and for groups that lack some.
     has_gaps: bool,
-    /// The number of runs, and how many of them failed.
+    /// The number of runs that count, and how many of them failed.
     tally: (u64, u64),
+    /// The number of runs that are not made, because their points were stopped early.
+    skipped: u64,
     pub(crate) landscape: Landscape,
     pub(crate) sessions: Vec<StartTimeline>,
     durations: Option<DurationStats>,
@@ -68,6 +70,9 @@ impl<'a> Facts<'a> {
                 Ok(())
             })?;
         }
+        let stopped = reader.results.stopped()?;
+        stopped.all().iter().for_each(|point| list.add_stopped(point));
+        let (made, beyond) = (reader.tally()?, reader.results.unasked_runs(&stopped)?);
         let (sessions, durations) = sessions(&reader.members()?, reader)?;
         let mut failures = Failures::default();
         reader.failures(|failure| failures.add(failure))?;
@@ -77,7 +82,8 @@ impl<'a> Facts<'a> {
             rows: Rows::shown(reader.nest()),
             state: reader.note("state")?.unwrap_or_default(),
             has_gaps: reader.note("exit_code")?.is_some_and(|code| code == gaps),
-            tally: reader.tally()?,
+            tally: (made.0 - beyond.runs, made.1 - beyond.failed),
+            skipped: stopped.skipped(Key { level: 0, index: 0 }),
             landscape: list.landscape(),
             durations,
             sessions,

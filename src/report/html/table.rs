@@ -37,6 +37,7 @@ struct TableRow {
     /// The other fields of a summary that is a record, by their column.
     fields: Vec<(usize, Value)>,
     runs: (u64, u64),
+    skipped: u64,
     status: String,
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
     let mut over_all = None;
     let finals = FinalCells::of(results)?;
     let final_names = finals.names();
+    let stopped = results.stopped()?;
     results.scores(nest.outer(), |row| {
         number += 1;
         bad += u64::from(row.error.is_some());
@@ -116,13 +118,14 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
             let score = cells.last().map(in_words).unwrap_or_default();
             over_all = Some((number, score, in_words(&Value::Float(mean))));
         }
-        let status = match remark(results, &summary) {
+        let status = match remark(results, &stopped, &summary) {
             remark if remark.starts_with(class) => beginning(&remark, 300),
             remark if remark.is_empty() => class.to_string(),
             remark => format!("{class}: {remark}"),
         };
         let runs = (summary.runs, summary.runs + summary.failed);
-        rows.push(TableRow { class, cells, marked, fields: own, runs, status });
+        let skipped = stopped.skipped(summary.key);
+        rows.push(TableRow { class, cells, marked, fields: own, runs, skipped, status });
         Ok(())
     })?;
     let mut notes = Vec::new();
@@ -221,11 +224,15 @@ fn line(row: &TableRow, columns: usize) -> String {
         };
     }
     let (runs, total) = row.runs;
+    let skipped = match row.skipped {
+        0 => String::new(),
+        skipped => format!(", {} skipped", count(skipped)),
+    };
     let _ = writeln!(
         line,
-        "<td class=\"number\" data-value=\"{runs}\">{} of {}</td><td>{}</td></tr>",
+        "<td class=\"number\" data-value=\"{runs}\">{} of {}{skipped}</td><td>{}</td></tr>",
         count(runs),
-        count(total),
+        count(total + row.skipped),
         wrapping(&row.status)
     );
     line

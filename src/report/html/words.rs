@@ -16,7 +16,15 @@ pub(crate) fn headline(facts: &Facts) -> String {
         0 => "none failed".to_string(),
         failed => format!("{} failed", count(failed)),
     };
-    let runs = format!("{} of {} runs are there, {failed}.", count(there), count(tasks));
+    let runs = match facts.skipped {
+        0 => format!("{} of {} runs are there, {failed}.", count(there), count(tasks)),
+        skipped => format!(
+            "{}, {} skipped of {}, {failed}.",
+            things(there, "run"),
+            count(skipped),
+            count(tasks)
+        ),
+    };
     let state = match facts.state.as_str() {
         "complete" if facts.has_gaps => "Finished, but not complete",
         "complete" => "Complete",
@@ -119,6 +127,16 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
                 1 => "1 point has".to_string(),
                 missing => format!("{} points have", count(missing)),
             }
+        ));
+    }
+    if landscape.stopped > 0 {
+        all.push(format!(
+            "{} stopped early and {} no score; charts over one or two parameters have a hollow mark for each, which says why.",
+            match landscape.stopped {
+                1 => "1 point was".to_string(),
+                stopped => format!("{} points were", count(stopped)),
+            },
+            if landscape.stopped == 1 { "has" } else { "have" }
         ));
     }
     if landscape.partial > 0 {

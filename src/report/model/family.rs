@@ -7,6 +7,10 @@ use crate::model::{Key, LoopNest, Reduce, Value};
 use crate::report::in_words;
 use crate::report::model::axis::Axis;
 use crate::report::model::landscape_plan::LandscapePlan;
+use crate::report::model::stopped_scores::StoppedScores;
+
+/// So many stopped points of a data set are shown.
+const STOPPED: usize = 5000;
 
 /// Points of the parameters at which the same of them apply.
 pub(crate) struct Family {
@@ -30,6 +34,8 @@ pub(crate) struct Panel {
     pub(crate) scores: Vec<f64>,
     /// The standard deviation of what each of them folds; NaN if there is none. Empty if they are no means.
     pub(crate) deviations: Vec<f64>,
+    /// The points that were stopped early and have no score, and why; the first of them.
+    pub(crate) stopped: Vec<(usize, String)>,
     /// The place in `points` of the data set's best point by the loops' max and min, if it is in this family.
     pub(crate) best: Option<usize>,
 }
@@ -124,6 +130,8 @@ struct Set {
     points: Vec<u64>,
     /// By point: its family, and its place among the family's points.
     places: Vec<(u32, u32)>,
+    /// The indices of its scores, if any points were stopped.
+    indices: Vec<u64>,
     scores: Vec<f64>,
     deviations: Vec<f64>,
 }
@@ -152,7 +160,7 @@ impl Numbers {
 pub(super) fn families(
     nest: &LoopNest,
     plan: &LandscapePlan,
-    (scores, deviations): (&[f64], &[f64]),
+    (scores, deviations, stopped): (&[f64], &[f64], &StoppedScores),
     decided: bool,
     known: &BTreeMap<u64, SetBest>,
 ) -> Vec<Family> {
@@ -175,6 +183,7 @@ pub(super) fn families(
                 first: index as u64,
                 points: of_set.clone(),
                 places: Vec::new(),
+                indices: Vec::new(),
                 scores: Vec::new(),
                 deviations: Vec::new(),
             });
@@ -196,6 +205,7 @@ pub(super) fn families(
         let set = &mut sets[set as usize];
         set.places.push(places[point as usize]);
         set.scores.push(*score);
+        set.indices.extend((!stopped.is_empty()).then_some(index as u64));
         set.deviations.extend(deviations.get(index));
     }
     let points = |(family, place): (u32, u32)| {
@@ -228,6 +238,12 @@ pub(super) fn families(
             let Some((_, panel)) = panels.last_mut() else { continue };
             if winner == Some(at) && !set.scores[at].is_nan() {
                 panel.best = Some(panel.points.len());
+            }
+            if set.scores[at].is_nan()
+                && panel.stopped.len() < STOPPED
+                && let Some(why) = set.indices.get(at).and_then(|index| stopped.why(*index))
+            {
+                panel.stopped.push((*point as usize, why.to_string()));
             }
             panel.points.push(*point);
             panel.scores.push(set.scores[at]);

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Key, Loop, LoopNest, Reduce, Winner};
+use crate::model::{Key, Loop, LoopNest, Reduce, StoppedPoint, Winner};
 use crate::report::model::axis::Axis;
 use crate::report::model::deviation::{Spread, deviation, folded_level};
 use crate::report::model::family::{Family, Panel, SetBest, families};
 use crate::report::model::landscape_plan::LandscapePlan;
+use crate::report::model::stopped_scores::StoppedScores;
 use crate::report::text::score_heading::score_heading;
 use crate::util::stats::{Welford, median};
 
@@ -38,6 +39,7 @@ pub(crate) struct ScoreList {
     pub(crate) chosen: Option<usize>,
     /// The best of those that have closed, by the index of their first score.
     best: BTreeMap<u64, SetBest>,
+    stopped: StoppedScores,
 }
 
 impl ScoreList {
@@ -64,7 +66,21 @@ impl ScoreList {
         let chosen = plan.sets_around_params();
         let chosen = chosen.filter(|level| nest.loops().get(*level).is_some_and(picks));
         let nest = nest.clone();
-        ScoreList { nest, label, plan, scores, left, folded, deviations, open, sizes, chosen, best }
+        let stopped = StoppedScores::default();
+        ScoreList {
+            nest,
+            label,
+            plan,
+            scores,
+            left,
+            folded,
+            deviations,
+            open,
+            sizes,
+            chosen,
+            best,
+            stopped,
+        }
     }
 
     /// Adds what the group of a data set has chosen; nothing if too few points have a result.
@@ -81,6 +97,14 @@ impl ScoreList {
         let winner = winners.and_then(point).filter(|point| point.level == self.plan.level);
         let winner = winner.map(|point| point.index);
         self.best.insert(first, SetBest { winner, is_partial });
+    }
+
+    /// Adds a stopped point, in the order of the nest. What was asked for of it may have scores all the same.
+    pub(crate) fn add_stopped(&mut self, point: &StoppedPoint) {
+        if point.key.level <= self.plan.level {
+            let below = self.nest.keys_below(point.key, self.plan.level);
+            self.stopped.add(below, point.words(&self.nest));
+        }
     }
 
     /// Adds the score of a key at the plan's level.
@@ -114,18 +138,20 @@ impl ScoreList {
     /// The landscape, once all scores are added, and what they fold if they are means.
     pub(crate) fn landscape(mut self) -> Landscape {
         self.close();
-        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, best, .. } =
-            self;
+        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, .. } = self;
+        let (best, stopped) = (self.best, self.stopped);
         let of_runs = folded == Some(nest.depth());
         let spread = sizes.map(|sizes| Spread { of_runs, sizes });
         let reduces =
             || plan.params.iter().filter_map(|level| nest.loops()[*level].reduce.as_ref());
         let decided = reduces().any(Reduce::picks_a_winner);
         let high_is_best = reduces().find_map(Reduce::takes_greatest) != Some(false);
-        let mut all = families(&nest, &plan, (&scores, &deviations), decided, &best);
+        let mut all = families(&nest, &plan, (&scores, &deviations, &stopped), decided, &best);
         let sets = |is_so: &dyn Fn(&SetBest) -> bool| best.values().filter(|b| is_so(b)).count();
         let (partial, without_best) =
             (sets(&|best| best.is_partial), sets(&|best| best.winner.is_none()));
+        let without = || (0..).zip(&scores).filter(|(_, score)| score.is_nan());
+        let of_stopped = without().filter(|(index, _)| stopped.why(*index).is_some()).count();
         let more = all.len().saturating_sub(FAMILIES);
         all.truncate(FAMILIES);
         Landscape {
@@ -133,7 +159,8 @@ impl ScoreList {
             more,
             left,
             infinite: scores.iter().filter(|score| score.is_infinite()).count() as u64,
-            missing: scores.iter().filter(|score| score.is_nan()).count() as u64,
+            missing: (without().count() - of_stopped) as u64,
+            stopped: of_stopped as u64,
             decided,
             partial: partial as u64,
             without_best: without_best as u64,
@@ -160,6 +187,8 @@ pub(crate) struct Landscape {
     pub(crate) infinite: u64,
     /// Points of the panels without a score: failed, incomplete or not run yet.
     pub(crate) missing: u64,
+    /// Those without a score that were stopped early.
+    pub(crate) stopped: u64,
     /// Whether max or min says which score is best.
     pub(crate) decided: bool,
     /// The number of data sets whose best is that of less than all points, and of those that have none because

@@ -127,7 +127,12 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     header.extend(rows.best_names().iter().map(|name| format!("best_{name}")));
     header.push("score".to_string());
     let fields = fields(results)?;
-    let last = ["runs", "failed", "status", "error"].map(String::from);
+    let stopped = results.stopped()?;
+    let mut last = ["runs", "failed", "status", "error"].map(String::from).to_vec();
+    if !stopped.is_empty() {
+        let mut names = FieldNames::beside(results.nest());
+        last.splice(2..2, ["stopped", "skipped"].map(|name| names.of(name)));
+    }
     let mut names = FieldNames::beside(results.nest()).and(&header).and(&last);
     header.extend(fields.paths().map(|path| names.of(path)));
     header.extend(fields.needs_values().then(|| "value".to_string()));
@@ -149,6 +154,10 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
         cells.extend(own.iter().map(cell));
         cells.extend(fields.needs_values().then(|| cell(&rest)));
         cells.extend([summary.runs.to_string(), summary.failed.to_string()]);
+        if !stopped.is_empty() {
+            let inside = stopped.inside(summary.key);
+            cells.extend([inside.stopped.to_string(), inside.skipped.to_string()]);
+        }
         cells.push(status(results, &summary).to_string());
         cells.push(error.unwrap_or_default());
         cells.extend(finals.cells(summary.key.index).iter().map(cell));

@@ -47,10 +47,16 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
     }
     write!(out, "\"groups\": [").map_err(failed)?;
     let finals = FinalCells::of(results)?;
+    let stopped = results.stopped()?;
     let mut first = true;
     for level in listed {
         results.summaries(level, |summary| {
             let mut entry = entry(results, &summary);
+            let inside = stopped.inside(summary.key);
+            if inside.stopped > 0 {
+                entry["stopped"] = json!(inside.stopped);
+                entry["skipped"] = json!(inside.skipped);
+            }
             if has_kept {
                 let kept = results.kept_runs(nest.tasks_below(summary.key))?;
                 if kept > 0 {

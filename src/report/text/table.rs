@@ -32,6 +32,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     // The output of the user's own summarize is shown in full.
     let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
     let has_kept = results.kept_runs(0..nest.tasks())? > 0;
+    let stopped = results.stopped()?;
     let columns = match native {
         true => FieldColumns::default(),
         false => FieldColumns::of(results, TABLE_ROWS)?,
@@ -56,7 +57,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         {
             first.push('*');
         }
-        remarks.push(remark(results, &summary));
+        remarks.push(remark(results, &stopped, &summary));
         let value = summary.result.as_ref().map(|scored| scored.value.get()).unwrap_or_default();
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
@@ -69,7 +70,8 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         cells.extend(columns.cells(&value));
         let made = final_cells(summary.key.index);
         cells.extend(made.iter().map(|value| beginning(&cell(value), WIDEST)));
-        let total = summary.runs + summary.failed;
+        let skipped = stopped.skipped(summary.key);
+        let total = summary.runs + summary.failed + skipped;
         let kept = match has_kept {
             true => results.kept_runs(nest.tasks_below(summary.key))?,
             false => 0,
@@ -78,10 +80,13 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             0 => String::new(),
             kept => format!(", {kept} kept from an earlier crunch"),
         };
-        cells.push(match summary.failed {
-            0 => format!("{} of {total}{kept}", summary.runs),
-            failed => format!("{} of {total}, {failed} failed{kept}", summary.runs),
-        });
+        let mut runs = format!("{} of {total}", summary.runs);
+        for (number, what) in [(summary.failed, "failed"), (skipped, "skipped")] {
+            if number > 0 {
+                runs += &format!(", {number} {what}");
+            }
+        }
+        cells.push(runs + &kept);
         all.push(cells);
         over_all.push(mean_over_all(results, &summary)?);
         Ok(())

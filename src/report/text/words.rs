@@ -1,6 +1,6 @@
 //! Numbers formatted for people.
 
-pub(crate) use crate::util::text::{count, things};
+pub(crate) use crate::util::text::{count, runs_of, things};
 
 /// A duration: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
 pub(crate) fn seconds(seconds: f64) -> String {

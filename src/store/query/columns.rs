@@ -87,6 +87,15 @@ impl Column {
         }
     }
 
+    /// Whether a task that was skipped has something in it.
+    pub(super) fn is_of_task(&self) -> bool {
+        match self.source {
+            ColumnSource::Point { .. } => true,
+            ColumnSource::Run => ["task", "status", "error"].contains(&self.name.as_str()),
+            ColumnSource::Score | ColumnSource::Result(_) => false,
+        }
+    }
+
     /// The level of the loop whose points it has, if it is one of a loop.
     pub(crate) fn level(&self) -> Option<usize> {
         match self.source {

@@ -93,13 +93,15 @@ pub(super) struct Known<'a> {
     fields: Option<Vec<Column>>,
     /// For plain columns: the name of the field's column that has the same name, if there is one.
     same: HashMap<String, Option<String>>,
+    /// Whether a column was named that only runs that are there have.
+    pub(super) names_runs: bool,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn of(reader: &'a StoreReader) -> Result<Known<'a>> {
         let score = (reader.results.score_name()?, reader.score_column()?);
         let (plain, same) = (reader.plain_columns()?, HashMap::new());
-        Ok(Known { reader, plain, score, fields: None, same })
+        Ok(Known { reader, plain, score, fields: None, same, names_runs: false })
     }
 
     fn fields(&mut self) -> Result<&[Column]> {
@@ -189,6 +191,7 @@ impl Names for Known<'_> {
             Some(column) => Some(column),
             None => self.of_crunch(name).map_err(|error| error.to_string())?,
         };
+        self.names_runs |= found.as_ref().is_some_and(|column| !column.is_of_task());
         Ok(found.map(|column| KnownName {
             sql: column.compared(),
             holds: match column.kind {

@@ -1,5 +1,9 @@
 //! Selects runs by a condition, in an order, with the requested columns, and streams the rows.
 
+use std::sync::Arc;
+
+use rusqlite::Rows;
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use serde_json::Map;
 
@@ -10,8 +14,8 @@ use crate::store::query::columns::{Column, ColumnKind, ColumnSource};
 use crate::store::query::functions;
 use crate::store::query::known::Known;
 use crate::store::score_rows::{RunValue, unread};
-use crate::store::view::all_runs;
-use crate::store::{StoreReader, storing};
+use crate::store::view::{all_runs, runs_of};
+use crate::store::{StoreReader, skipped_runs, storing};
 use crate::util::error::{Error, Result};
 use crate::util::text::quoted;
 
@@ -28,6 +32,8 @@ pub(crate) struct Select<'a> {
     limit: Option<u64>,
     /// Whether values are delivered whatever their size.
     all_values: bool,
+    /// Whether a condition names what only runs that are there have, so that no skipped one meets it.
+    names_runs: bool,
 }
 
 impl<'a> Select<'a> {
@@ -40,6 +46,7 @@ impl<'a> Select<'a> {
             order: Vec::new(),
             limit: None,
             all_values: true,
+            names_runs: false,
         }
     }
 
@@ -59,7 +66,9 @@ impl<'a> Select<'a> {
     /// Selects runs that meet a condition.
     pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
         let no = |why: String| refused(clause, &why);
-        let sql = condition::translate(clause, &mut self.known()?).map_err(no)?;
+        let mut known = self.known()?;
+        let sql = condition::translate(clause, &mut known).map_err(no)?;
+        self.names_runs |= known.names_runs;
         // SQLite finds the remaining errors.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
         let permissions = Permissions { view: "all_runs", functions: &functions::OWN };
@@ -130,27 +139,22 @@ impl<'a> Select<'a> {
                 ColumnSource::Point { .. } | ColumnSource::Result(_) => {}
             }
         }
-        let keys = &self.reader.results.keys;
-        let more = self.reader.more_sql()?;
-        let query = all_runs(keys, Some(("r.rowid", KEY)), &more);
-        sql += &format!(" FROM ({query}) all_runs");
-        for (i, condition) in self.conditions.iter().enumerate() {
-            sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
-        }
-        // By the key, SQLite need not sort.
-        let last = if keys.are_in_grid_order() { format!("\"{KEY}\"") } else { "task".to_string() };
-        let order: Vec<&str> = self.order.iter().map(String::as_str).chain([&*last]).collect();
-        sql += &format!(" ORDER BY {}", order.join(", "));
-        if let Some(limit) = self.limit {
-            sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
-        }
+        let queries = self.queries(&sql)?;
         let failed = |error: rusqlite::Error| self.no_rows(&error);
         let nest = self.reader.nest();
-        let mut statement = self.reader.results.connection().prepare(&sql).map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
+        let store = self.reader.results.connection();
+        let prepared = queries.iter().map(|sql| store.prepare(sql));
+        let mut statements = prepared.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let queried = statements.iter_mut().map(|statement| statement.query([]));
+        let mut sources = queried.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        sources.iter_mut().try_for_each(Rows::advance).map_err(failed)?;
+        let mut left = self.limit.unwrap_or(u64::MAX);
         let mut values = Vec::with_capacity(columns.len());
-        while let Some(row) = rows.next().map_err(failed)? {
-            let task: i64 = row.get(1).map_err(failed)?;
+        while let Some((task, at)) = first(&sources).map_err(failed)?
+            && left > 0
+        {
+            left -= 1;
+            let Some(row) = sources[at].get() else { break };
             let points = nest.indices(nest.task(task as u64));
             let (mut record, mut whole) = (Map::new(), Value::Null);
             let key = row.get(0).map_err(failed)?;
@@ -193,8 +197,48 @@ impl<'a> Select<'a> {
             }
             each(&values)?;
             values.clear();
+            sources[at].advance().map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// The queries for the rows, each in order: that of the runs that are there and, in grid order, that of those that
+    /// were skipped. `sql` selects columns.
+    fn queries(&self, sql: &str) -> Result<Vec<String>> {
+        let results = &self.reader.results;
+        let (keys, more) = (&results.keys, self.reader.more_sql()?);
+        let (own_key, stopped) = (Some(("r.rowid", KEY)), results.stopped()?);
+        let ended = |query: &str, last: Option<&str>| {
+            let mut sql = format!("{sql} FROM ({query}) all_runs");
+            for (i, condition) in self.conditions.iter().enumerate() {
+                sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
+            }
+            let order: Vec<&str> = self.order.iter().map(String::as_str).chain(last).collect();
+            if !order.is_empty() {
+                sql += &format!(" ORDER BY {}", order.join(", "));
+            }
+            if let Some(limit) = self.limit {
+                sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
+            }
+            sql
+        };
+        // By the key, SQLite need not sort.
+        let by_key = format!("\"{KEY}\"");
+        let last = if keys.are_in_grid_order() { &*by_key } else { "task" };
+        if stopped.is_empty() {
+            return Ok(vec![ended(&all_runs(keys, own_key, &more), Some(last))]);
+        }
+        let added = skipped_runs::add_functions(results, &Arc::new(stopped));
+        added.map_err(|error| storing(self.reader.path(), &error))?;
+        let made = runs_of(&skipped_runs::MADE, keys, own_key, &more);
+        if self.names_runs {
+            return Ok(vec![ended(&made, Some(last))]);
+        }
+        let skipped = runs_of(&skipped_runs::SKIPPED, keys, own_key, &more);
+        Ok(match self.order.is_empty() {
+            true => vec![ended(&made, Some(last)), ended(&skipped, None)],
+            false => vec![ended(&format!("{made} UNION ALL {skipped}"), Some("task"))],
+        })
     }
 
     /// The error if rows cannot be read: of the store, or of a condition that fails on some rows.
@@ -207,6 +251,19 @@ impl<'a> Select<'a> {
             _ => storing(self.reader.path(), error),
         }
     }
+}
+
+/// The first task among the rows where queries are, and which of these has it. One query is in an order of its own.
+fn first(sources: &[Rows]) -> Result<Option<(i64, usize)>, rusqlite::Error> {
+    let mut found: Option<(i64, usize)> = None;
+    for (at, source) in sources.iter().enumerate() {
+        let Some(row) = source.get() else { continue };
+        let task = row.get(1)?;
+        if found.is_none_or(|(first, _)| task < first) {
+            found = Some((task, at));
+        }
+    }
+    Ok(found)
 }
 
 /// Whether this is the column of what crunch returned.

@@ -8,6 +8,7 @@ mod finals;
 mod needs;
 mod sick;
 mod silence;
+mod stopping;
 mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use crate::master::{Event, Master, MasterConfig};
 use crate::model::random::RandomNest;
 use crate::model::{
     AttemptResult, Completeness, FileFunction, FinalResult, FinalState, GroupSummary, Key,
-    LoopNest, Policy, Reduce, Report, RunBatch, RunError, Scored, SlotResult,
+    LoopNest, Policy, Reduce, Report, RunBatch, RunError, Scored, SlotResult, StoppedPoint,
 };
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
@@ -45,6 +46,7 @@ struct Run {
 struct Notes {
     runs: BTreeMap<u64, Run>,
     summaries: BTreeMap<Key, GroupSummary>,
+    stopped: BTreeMap<Key, StoppedPoint>,
     reduced: Vec<Event<'static>>,
     /// The level of rows, if they have final calls; those that are known; those that are recorded, the last attempt of
     /// each.
@@ -109,6 +111,12 @@ impl Effects for Notes {
             self.reduced.push(Event::FinalJudged { row: key, state });
         }
         assert!(self.summaries.insert(key, summary).is_none(), "{key:?} closed twice");
+        Ok(())
+    }
+
+    fn stop_point(&mut self, point: StoppedPoint) -> Result<()> {
+        let key = point.key;
+        assert!(self.stopped.insert(key, point).is_none(), "{key:?} was stopped twice");
         Ok(())
     }
 

@@ -42,7 +42,7 @@ fn what_waits_behind_a_long_task_is_handed_back() {
         connection.service(false).unwrap();
         CallResult::Number(1.0)
     });
-    connection.batches()[0].crunch(first, long, |_| Ok(())).unwrap();
+    connection.batches()[0].crunch((first, None), long, |_| Ok(())).unwrap();
     let mut received = Vec::new();
     let ToMaster::Done(report) = next(&mut hub, &mut received) else { panic!() };
     assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));

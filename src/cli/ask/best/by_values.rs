@@ -39,6 +39,11 @@ impl ByValues {
         Ok((!columns.is_empty()).then_some(ByValues { columns, known, numbers, values }))
     }
 
+    /// The levels of the loops that are named.
+    pub(super) fn levels(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().map(|column| column.level)
+    }
+
     /// The number of the values at a point.
     pub(super) fn number(&mut self, nest: &LoopNest, key: Key) -> usize {
         let indices = nest.indices(key);

@@ -7,6 +7,7 @@ mod places;
 mod ranking;
 mod rows;
 mod show;
+mod unranked;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use by_values::ByValues;
 use ranking::Ranking;
 use rows::each;
 use show::{as_json, table};
+use unranked::UnrankedPoints;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -28,6 +30,10 @@ and those of which points have failed, are marked partial.
 
 Nothing is computed: --max and --min take a field of the results, folded over the loops inside as the \
 score is. A point where the field is none or no number is never the best.
+
+Points that were stopped early (stop in the job) have no rank. The first place by the job's own measure is \
+known all the same; where one of them could have a place that is asked for, the answer is refused: remove \
+stop and run again.
 
 Examples:
   gridmpi best results/NAME                      the best point of each row
@@ -73,12 +79,14 @@ pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
     if let Some((_, field)) = asked {
         fields::check(&reader, &ranking, field)?;
     }
+    let unranked = UnrankedPoints::of(&reader, &ranking, arguments.top, by.as_ref())?;
     ranking.tell(arguments.top);
+    let ranked = (&ranking, &unranked);
     stream(|sink| match arguments.format {
-        ListFormat::Table => table(&reader, &ranking, arguments.top, by.as_mut(), sink),
+        ListFormat::Table => table(&reader, ranked, arguments.top, by.as_mut(), sink),
         ListFormat::Json => {
             let mut array = Array::begin(sink)?;
-            each(&reader, &ranking, arguments.top, by.as_mut(), |row, by| {
+            each(&reader, ranked, arguments.top, by.as_mut(), |row, by| {
                 array.push(sink, &as_json(&reader, &ranking, by, &row)?)
             })?;
             array.end(sink)

@@ -20,6 +20,8 @@ pub(super) struct Ranking {
     pub(super) field: Option<String>,
     /// Whether the user has named the field.
     pub(super) is_asked: bool,
+    /// Whether it is the field that the job compares, at the same points and in the same direction.
+    pub(super) is_own: bool,
     /// What the score is called.
     pub(super) score: String,
     /// The loops that may choose another point than the best.
@@ -42,10 +44,13 @@ impl Ranking {
             false => own.level,
         };
         let (sign, reduce) = direction(greatest);
+        let is_score = own.field.is_none() && field == own.score;
+        let is_own = own.is_reduced && is_score && (own.level, own.sign) == (level, sign);
         let field = Some(field.to_string());
         let (reduce, tolerant) = (Some(reduce), tolerant(nest, own.group, level));
         let (is_asked, begins_with_own) = (true, false);
-        Ok(Ranking { level, sign, reduce, field, is_asked, tolerant, begins_with_own, ..own })
+        let own = Ranking { is_own, begins_with_own, tolerant, ..own };
+        Ok(Ranking { level, sign, reduce, field, is_asked, ..own })
     }
 
     /// The ranking of the job itself.
@@ -61,6 +66,7 @@ impl Ranking {
                 is_reduced: false,
                 field: None,
                 is_asked: false,
+                is_own: true,
                 score,
                 tolerant: Vec::new(),
                 begins_with_own: false,
@@ -77,6 +83,7 @@ impl Ranking {
             is_reduced: true,
             field,
             is_asked: false,
+            is_own: true,
             score,
             begins_with_own: !tolerant.is_empty(),
             tolerant,

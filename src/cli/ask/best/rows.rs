@@ -7,6 +7,7 @@ use crate::cli::ask::best::by_values::ByValues;
 use crate::cli::ask::best::left_out::LeftOutPoints;
 use crate::cli::ask::best::places::{RankedPoint, places};
 use crate::cli::ask::best::ranking::Ranking;
+use crate::cli::ask::best::unranked::UnrankedPoints;
 use crate::model::{Key, LoopNest, PointCounts, Winner};
 use crate::store::{ScoreRow, StoreReader};
 use crate::util::error::Result;
@@ -26,6 +27,9 @@ pub(super) struct RankedRow {
     pub(super) kept: u64,
     /// Its points, if some take no part.
     pub(super) partial: Option<PointCounts>,
+    /// How many of its points were stopped early, and how many of its runs are not made.
+    pub(super) stopped: u64,
+    pub(super) skipped: u64,
     /// Its best points; those for the same values stand together, best first.
     pub(super) best: Vec<RankedPoint>,
 }
@@ -41,7 +45,7 @@ impl RankedRow {
 /// Calls `each` for every row with a score, and for every one that has none, in grid order.
 pub(super) fn each(
     reader: &StoreReader,
-    ranking: &Ranking,
+    (ranking, unranked): (&Ranking, &UnrankedPoints),
     top: u64,
     by: Option<&mut ByValues>,
     each: impl FnMut(RankedRow, Option<&ByValues>) -> Result<()>,
@@ -54,6 +58,7 @@ pub(super) fn each(
         let mut rows = RankedRows {
             reader,
             ranking,
+            unranked,
             top,
             by,
             has_kept,
@@ -107,6 +112,7 @@ struct ClosedRow {
 struct RankedRows<'a, E> {
     reader: &'a StoreReader,
     ranking: &'a Ranking,
+    unranked: &'a UnrankedPoints<'a>,
     top: usize,
     by: Option<&'a mut ByValues>,
     /// Whether any run was made by another crunch.
@@ -141,6 +147,9 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
     }
 
     fn add(&mut self, row: &mut OpenRow, mut place: RankedPoint) -> Result<()> {
+        if self.unranked.has(place.key) {
+            return Ok(());
+        }
         row.runs += place.runs + place.failed;
         row.failed += place.failed;
         let is_left_out = self.left_out.has(place.key)?;
@@ -170,7 +179,8 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
 
     /// Passes a row on whose points are all there, unless none has a number yet.
     fn end(&mut self, row: OpenRow) -> Result<()> {
-        let OpenRow { key, closed, mut runs, mut failed, points, mut best, by_values, own } = row;
+        let OpenRow { key, closed, mut runs, mut failed, mut points, .. } = row;
+        let OpenRow { mut best, by_values, own, .. } = row;
         let (nest, ranking) = (self.reader.nest(), self.ranking);
         let error = closed.as_ref().and_then(|closed| closed.error.clone());
         if error.is_some() {
@@ -194,6 +204,9 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
                 None => self.reader.below(key)?,
             };
         }
+        let (stopped, skipped) = (self.unranked.within(key), self.unranked.skipped(key));
+        // They have a result, as far as the best one is concerned.
+        points.counted += stopped;
         let is_final = closed.is_some() || !ranking.is_reduced && runs == nest.task_count(key);
         // What the run says of its own points; of others, what was counted.
         let known = match ranking.is_asked {
@@ -211,7 +224,19 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
             true => self.reader.results.kept_runs(nest.tasks_below(key))?,
             false => 0,
         };
-        let row = RankedRow { key, status, is_final, error, runs, failed, kept, partial, best };
+        let row = RankedRow {
+            key,
+            status,
+            is_final,
+            error,
+            runs,
+            failed,
+            kept,
+            partial,
+            stopped,
+            skipped,
+            best,
+        };
         (self.each)(row, self.by.as_deref())
     }
 }

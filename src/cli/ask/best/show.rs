@@ -7,6 +7,7 @@ use crate::cli::ask::best::by_values::ByValues;
 use crate::cli::ask::best::places::{RankedPoint, SCORE};
 use crate::cli::ask::best::ranking::Ranking;
 use crate::cli::ask::best::rows::{RankedRow, each};
+use crate::cli::ask::best::unranked::UnrankedPoints;
 use crate::job::named_json;
 use crate::model::{Key, LoopNest, PointCounts, Value};
 use crate::report::{Lines, in_words};
@@ -49,7 +50,7 @@ struct BestColumns<'a> {
 
 pub(super) fn table(
     reader: &StoreReader,
-    ranking: &Ranking,
+    (ranking, unranked): (&Ranking, &UnrankedPoints),
     top: u64,
     by: Option<&mut ByValues>,
     sink: &mut Sink,
@@ -66,7 +67,7 @@ pub(super) fn table(
         score: ranking.score_heading(reader.nest()),
     };
     let mut lines: Option<Lines> = None;
-    each(reader, ranking, top, by, |row, by| {
+    each(reader, (ranking, unranked), top, by, |row, by| {
         let lines = lines.get_or_insert_with(|| Lines::new(columns.header(by)));
         for (at, place) in row.numbered() {
             let written = lines.row(columns.cells(&row, at, place, by));
@@ -123,7 +124,7 @@ impl BestColumns<'_> {
     fn without(&self, row: &RankedRow, by: Option<&ByValues>) -> Vec<String> {
         let mut cells = self.around(row);
         cells.resize(self.header(by).len() - 1, String::new());
-        cells.push(note(self.reader, row));
+        cells.push(note(self.reader, self.ranking, row));
         cells
     }
 
@@ -154,14 +155,15 @@ impl BestColumns<'_> {
             0 => runs.to_string(),
             failed => format!("{runs}, {failed} failed"),
         });
-        cells.push(note(self.reader, row));
+        cells.push(note(self.reader, self.ranking, row));
         cells
     }
 }
 
 /// A note on a row that is not simply complete.
-fn note(reader: &StoreReader, row: &RankedRow) -> String {
-    let all = reader.nest().task_count(row.key);
+fn note(reader: &StoreReader, ranking: &Ranking, row: &RankedRow) -> String {
+    let nest = reader.nest();
+    let all = nest.task_count(row.key);
     let failed = match row.failed {
         0 => String::new(),
         failed => format!(", {failed} failed"),
@@ -172,9 +174,21 @@ fn note(reader: &StoreReader, row: &RankedRow) -> String {
     };
     let note = match (&row.error, row.partial) {
         (Some(error), _) => format!("{}: {}", row.status, crate::report::in_a_line(error)),
-        (None, Some(points)) if points.lacks_some() => format!("({})", points.of_best()),
+        (None, Some(points)) if points.lacks_some() => format!("({})", points.of_best(row.stopped)),
         (None, _) if !row.is_final => {
-            format!("({}: {} of {all} runs{failed})", row.status, row.runs)
+            let skipped = match row.skipped {
+                0 => String::new(),
+                skipped => format!(", {skipped} skipped"),
+            };
+            format!("({}: {} of {all} runs{failed}{skipped})", row.status, row.runs)
+        }
+        (None, _) if row.stopped > 0 => {
+            let points = PointCounts::all_of(nest.keys_below(row.key, ranking.level));
+            let failed = match row.failed {
+                0 => String::new(),
+                failed => format!(", {failed} of {all} runs failed"),
+            };
+            format!("({}{failed})", points.of_best(row.stopped))
         }
         (None, _) if row.failed > 0 => format!("({} of {all} runs failed)", row.failed),
         (None, Some(_)) => format!("({})", row.status),
@@ -214,7 +228,7 @@ pub(super) fn as_json(
         }
         Ok(json)
     };
-    Ok(json!({
+    let mut json = json!({
         "coordinates": named_json(&reader.nest().coordinates(row.key)),
         "reduce": ranking.reduce,
         "field": ranking.field,
@@ -226,5 +240,10 @@ pub(super) fn as_json(
         "kept": row.kept,
         "all": reader.nest().task_count(row.key),
         "best": row.numbered().map(place).collect::<Result<Vec<_>>>()?,
-    }))
+    });
+    if row.stopped > 0 {
+        json["stopped"] = json!(row.stopped);
+        json["skipped"] = json!(row.skipped);
+    }
+    Ok(json)
 }

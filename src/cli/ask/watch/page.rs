@@ -141,7 +141,7 @@ impl Page {
 
     fn gauge(&self) -> Gauge<'static> {
         let status = &self.standing.status;
-        let ratio = (status.done as f64 / status.tasks.max(1) as f64).clamp(0.0, 1.0);
+        let ratio = status.progress();
         let colour = if status.failed > 0 { Color::Yellow } else { Color::Green };
         let label = words::percent(ratio);
         Gauge::default().ratio(ratio).label(label).gauge_style(Style::new().fg(colour))

@@ -51,6 +51,11 @@ pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
     if bins.iter().zip(axes).any(|((xs, _), axis)| xs.len() < axis.distinct().len()) {
         notes.push(format!("Parameters with more than {VALUES} values are in {VALUES} bins."));
     }
+    if scores.has_stopped() {
+        notes.push(
+            "Points that were stopped early have no score and are in none of them.".to_string(),
+        );
+    }
     if scores.landscape.decided {
         notes.extend(scores.spread_note("The error bars of the best are"));
     }

@@ -3,7 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
-use crate::report::html::scores::{NUMBERS, Scores, is_categories, texts, with_deviations};
+use crate::report::html::scores::{
+    NUMBERS, Scores, is_categories, stopped, texts, with_deviations,
+};
 use crate::report::model::axis::Axis;
 use crate::report::model::family::Panel;
 use crate::report::text::words::count;
@@ -98,12 +100,34 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
             "y": numbers(panel.winner().map(|(_, score)| score)),
         })
     };
-    let layout = with(
+    let mut layout = with(
         layout(460),
         json!({ "xaxis": axis(x), "yaxis": plain(&label(&scores.landscape.score)), "hovermode": "closest" }),
     );
     let panels = scores.panels();
     let few = panels.len() <= TOGETHER && panels.len() * xs.len() <= NUMBERS;
+    let few = few && scores.landscape.left == 0;
+    let has_stopped = scores.has_stopped();
+    if has_stopped {
+        // What has no score has no height: the marks have a strip of their own, with a row for each line.
+        let rows = if few { panels.len() } else { 1 };
+        let strip = 0.03 * (rows + 1) as f64;
+        layout["yaxis"]["domain"] = json!([strip, 1]);
+        layout["xaxis"]["anchor"] = json!("y2");
+        layout["yaxis2"] = json!({
+            "domain": [0, 0.9 * strip], "range": [-1, rows], "visible": false, "fixedrange": true,
+        });
+        let what = "The hollow marks below the scores are points that were stopped early.";
+        notes.push(what.to_string());
+    }
+    let marks = |name: &str, i: usize| {
+        let own = json!({ "name": label(name), "legendgroup": i.to_string(), "yaxis": "y2" });
+        with(stopped::marks(COLOURS[i % COLOURS.len()]), own)
+    };
+    let stopped = |panel: &Panel, i: usize| {
+        let heights = panel.stopped.iter().map(|_| i as f64);
+        with(stopped::places(panel, &[x]), json!({ "y": numbers(heights) }))
+    };
     let chart = |json: Json, label: Option<String>| Chart {
         id: scores.id("scores"),
         label,
@@ -111,10 +135,12 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         least_width: None,
         json,
     };
-    if few && scores.landscape.left == 0 {
+    if few {
         let each = panels.iter().enumerate().flat_map(|(i, panel)| {
             let y = with(own(panel), json!({ "showlegend": panels.len() > 1 }));
-            [with(line(&panel.name, i), y), with(star(&panel.name, i), best(panel))]
+            let own = [with(line(&panel.name, i), y), with(star(&panel.name, i), best(panel))];
+            let marks = has_stopped.then(|| with(marks(&panel.name, i), stopped(panel, i)));
+            own.into_iter().chain(marks)
         });
         let data: Vec<Json> = each.collect();
         return (chart(json!({ "data": data, "layout": layout }), None), notes);
@@ -147,12 +173,17 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     }));
     let first = data.len();
     data.extend([line("", 0), star("", 0)]);
+    data.extend(has_stopped.then(|| marks("", 0)));
     let (choices, label) = scores.choices(xs.len(), &mut notes, |panel| {
         let name = json!({ "name": self::label(&panel.name) });
-        json!({
+        let mut patches = json!({
             first.to_string(): with(own(panel), name.clone()),
-            (first + 1).to_string(): with(best(panel), name),
-        })
+            (first + 1).to_string(): with(best(panel), name.clone()),
+        });
+        if has_stopped {
+            patches[(first + 2).to_string()] = with(stopped(panel, 0), name);
+        }
+        patches
     });
     (chart(json!({ "data": data, "layout": layout, "choices": choices }), label), notes)
 }

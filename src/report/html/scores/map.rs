@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::report::html::charts::{
     Chart, FAILED, axis, label, layout, number, numbers, score_colours, with,
 };
-use crate::report::html::scores::{DOTS, Scores, plain_label, with_deviations};
+use crate::report::html::scores::{DOTS, Scores, plain_label, stopped, with_deviations};
 use crate::report::model::axis::Axis;
 use crate::report::model::family::Panel;
 
@@ -44,6 +44,18 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             .collect();
         json!({ "x": place(x), "y": place(y), "text": text })
     };
+    let has_stopped = scores.has_stopped();
+    let data = |first: Json| match has_stopped {
+        true => json!([first, star, stopped::marks("#777")]),
+        false => json!([first, star]),
+    };
+    let patches = |first: Json, panel: &Panel| match has_stopped {
+        true => json!({ "0": first, "1": best(panel), "2": stopped::places(panel, &[x, y]) }),
+        false => json!({ "0": first, "1": best(panel) }),
+    };
+    if has_stopped {
+        notes.push("The hollow marks are points that were stopped early.".to_string());
+    }
     let colours = score_colours(&scores.landscape.score, scores.landscape.high_is_best);
     if grid > 2 * points && points <= DOTS {
         let text: Vec<Json> = (0..points).map(|i| json!([words(x, i), words(y, i)])).collect();
@@ -63,11 +75,11 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
                 let place = |axis: &Axis| numbers(own().map(|i| axis.places[i]));
                 dots = with(dots, json!({ "x": place(x), "y": place(y), "text": text }));
             }
-            json!({ "0": dots, "1": best(panel) })
+            patches(dots, panel)
         });
         notes.push("Each dot is a point; grey ones have no score.".to_string());
         notes.extend(scores.spread_note(HOVER));
-        let json = json!({ "data": [dots, star], "layout": shape, "choices": choices });
+        let json = json!({ "data": data(dots), "layout": shape, "choices": choices });
         return (
             Chart { id: scores.id("scores"), label, height: 520, least_width: None, json },
             notes,
@@ -116,10 +128,10 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             spread.for_each(|(i, own)| by_cell[rows[*i as usize]][columns[*i as usize]] = *own);
             cells["deviations"] = by_cell.into_iter().map(numbers).collect();
         }
-        json!({ "0": cells, "1": best(panel) })
+        patches(cells, panel)
     });
     let grey = with(shape, json!({ "plot_bgcolor": "#ddd" }));
-    let json = json!({ "data": [cells, star], "layout": grey, "choices": choices });
+    let json = json!({ "data": data(cells), "layout": grey, "choices": choices });
     (Chart { id: scores.id("scores"), label, height: 520, least_width: None, json }, notes)
 }
 

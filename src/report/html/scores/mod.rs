@@ -5,6 +5,7 @@ mod each;
 mod lines;
 mod map;
 mod parallel;
+mod stopped;
 
 use each::each_parameter;
 use lines::lines;

@@ -1,0 +1,94 @@
+//! What a key gives of whose runs not all are there: with the best that they could give, or of those that are there.
+
+use std::collections::BTreeMap;
+
+use super::open_group::{EndedGroup, OpenGroup};
+use crate::model::{Completeness, Folded, Key, LoopNest, NumberFold, Reduce, Scored, SlotResult};
+
+/// The runs below a key as far as they are known.
+pub(in crate::master) struct PartlyKnown<'a> {
+    pub(in crate::master) nest: &'a LoopNest,
+    /// How many of a group's points must have a result, where its loop does not say so.
+    pub(in crate::master) require: Completeness,
+    /// The results of tasks.
+    pub(in crate::master) runs: &'a BTreeMap<u64, KnownRun>,
+}
+
+/// What decisions need of a run; many are in memory at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::master) enum KnownRun {
+    Failed,
+    Number(f64),
+    /// With fields, or without a score.
+    Value(Box<Scored>),
+}
+
+/// What stands for runs that are not there.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::master) enum Missing {
+    /// They have this score, which is the best that there is of this sign.
+    Best { score: f64, sign: f64 },
+    /// Only the first points of the loop at this level count.
+    Beyond { level: usize, points: u64 },
+}
+
+impl PartlyKnown<'_> {
+    /// The value of a key, by its own folds, fed in grid order; `None` if it has none.
+    pub(in crate::master) fn value(&self, key: Key, missing: Missing) -> Option<Scored> {
+        self.item(key, missing).0.result
+    }
+
+    /// Its item, and whether runs below it are missing.
+    fn item(&self, key: Key, missing: Missing) -> (SlotResult, bool) {
+        if key.level == self.nest.depth() {
+            let run = self.runs.get(&key.index);
+            let result = match (run, missing) {
+                (Some(KnownRun::Failed), _) => None,
+                (Some(KnownRun::Number(number)), _) => Some(Scored::number(*number)),
+                (Some(KnownRun::Value(scored)), _) => Some(Scored::clone(scored)),
+                (None, Missing::Best { score, .. }) => Some(Scored::number(score)),
+                (None, Missing::Beyond { .. }) => None,
+            };
+            return (SlotResult::of_run(result), run.is_none());
+        }
+        let l = &self.nest.loops()[key.level];
+        let require = l.require.unwrap_or(self.require);
+        let mut size = self.nest.slots(key);
+        if let Missing::Beyond { level, points } = missing
+            && level == key.level
+        {
+            size = size.min(points);
+        }
+        let mut group = OpenGroup::new(self.nest, key);
+        let mut is_open = false;
+        for slot in 0..size {
+            let child = self.nest.child(key, slot).expect("a slot of the group");
+            let (mut item, is_missing) = self.item(child, missing);
+            is_open |= is_missing;
+            if let Missing::Best { sign, .. } = missing
+                && is_missing
+                && is_sum(l.reduce.as_ref())
+                && require != Completeness::All
+                && item.result.as_ref().is_none_or(|scored| lowers(scored, sign))
+            {
+                // It adds nothing if it fails, which is better than its best.
+                item = SlotResult::of_run(Some(Scored::number(0.0)));
+            }
+            group.put(slot, item);
+        }
+        let EndedGroup { folded, .. } = group.close(size, require, |_| String::new());
+        let result = match folded {
+            Ok(Folded::Value(scored)) => Some(scored),
+            Ok(Folded::Candidates(..) | Folded::Items(_)) | Err(_) => None,
+        };
+        (SlotResult::of_run(result), is_open)
+    }
+}
+
+fn is_sum(reduce: Option<&Reduce>) -> bool {
+    matches!(reduce, Some(Reduce::Fields(list)) if list.first().fold == NumberFold::Sum)
+}
+
+fn lowers(scored: &Scored, sign: f64) -> bool {
+    scored.score.is_none_or(|score| sign * score < 0.0)
+}

@@ -1,0 +1,62 @@
+//! What a job says of early stopping: the rule of a loop, and the range of scores.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::results::{RunError, Scored};
+
+/// When points of a loop that chooses the best one are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum StopRule {
+    /// When a point cannot be the best any more, whatever its other runs give within this range.
+    Sure(ScoreRange),
+    /// Successive halving: after the first `from` points of the loop inside, the best `1 / by` of the points go on to
+    /// `by` times as many, and so on.
+    Halve { by: u64, from: u64 },
+}
+
+/// The least and the greatest score that a run can have; either may be infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ScoreRange {
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl ScoreRange {
+    pub(crate) fn contains(self, score: f64) -> bool {
+        self.least <= score && score <= self.most
+    }
+
+    /// The best score for a fold that takes the greatest (1) or the smallest (-1).
+    pub(crate) fn best(self, sign: f64) -> f64 {
+        if sign > 0.0 { self.most } else { self.least }
+    }
+
+    /// A result whose score is not in the range is none.
+    pub(crate) fn judge(self, scored: Scored) -> Result<Scored, RunError> {
+        match scored.score {
+            Some(score) if !self.contains(score) => {
+                let why = format!("the score {score} is outside score_range = {self}");
+                Err(RunError::NoScore { why, value: Box::new(scored.value.into_value()) })
+            }
+            _ => Ok(scored),
+        }
+    }
+}
+
+impl fmt::Display for ScoreRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {}]", self.least, self.most)
+    }
+}
+
+impl StopRule {
+    /// What the job file says of it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            StopRule::Sure(range) => format!("stop sure in {range}"),
+            StopRule::Halve { by, from } => format!("stop by halves: halve {by}, from {from}"),
+        }
+    }
+}
