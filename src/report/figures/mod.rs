@@ -5,7 +5,7 @@ mod paper;
 
 use std::collections::HashSet;
 
-use paper::{Marks, Paper, Series, Style};
+use paper::{MarkedPoints, Paper, Series, Style};
 
 use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
@@ -156,7 +156,7 @@ fn map(
     let paper = Paper { x, y: &y.name, width: 640, height: 440 };
     let stopped: Vec<(f64, f64)> =
         panel.stopped.iter().map(|(at, _)| (x.places[*at], y.places[*at])).collect();
-    let marks = Marks { best, stopped: &stopped };
+    let marks = MarkedPoints { best, stopped: &stopped };
     paper.map(y, (&xs, &ys), &cells, marks, (&name, &landscape.score), landscape.high_is_best)
 }
 
@@ -205,7 +205,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
         &y,
         (&middles, &rows),
         &bins,
-        Marks::default(),
+        MarkedPoints::default(),
         (&about, "busy, part of the time"),
         true,
     )

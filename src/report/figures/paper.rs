@@ -38,7 +38,7 @@ pub(super) struct Series {
 
 /// Points that are marked in a heat map.
 #[derive(Default)]
-pub(super) struct Marks<'a> {
+pub(super) struct MarkedPoints<'a> {
     pub(super) best: Option<(f64, f64)>,
     /// Those that were stopped early.
     pub(super) stopped: &'a [(f64, f64)],
@@ -149,7 +149,7 @@ impl Paper<'_> {
         y: &Axis,
         (xs, ys): (&[f64], &[f64]),
         cells: &[Vec<f64>],
-        marks: Marks,
+        marks: MarkedPoints,
         (title, of): (&str, &str),
         high_is_bright: bool,
     ) -> Result<String> {
