@@ -331,7 +331,8 @@ impl Master {
 
     /// Whether only some of the tasks are wanted.
     pub(crate) fn is_partly_wanted(&self) -> bool {
-        self.wanted.is_some()
+        // Where points are stopped, what follows from the runs of some tasks is left to a start of the whole job.
+        self.wanted.is_some() && (self.early.is_some() || self.goal() < self.nest.tasks())
     }
 
     /// What one task needs of its host.

@@ -157,13 +157,14 @@ impl Master {
     ) {
         self.tally.done += runs.count();
         self.queue.settled(runs.first, runs.count());
-        let mut steps = Vec::new();
-        match &mut self.early {
-            None => self.groups.put_runs(&runs, &mut self.closed),
-            Some(_) => self.settle_asked(&runs, &mut steps),
+        if self.early.is_some() {
+            let steps = self.settle_asked(&runs);
+            actions.push(Action::Record { rank, thread, runs });
+            return self.carry_out(steps, actions);
         }
+        self.groups.put_runs(&runs, &mut self.closed);
         actions.push(Action::Record { rank, thread, runs });
-        self.carry_out(steps, actions);
+        self.report_closed(actions);
     }
 
     /// Whether a run counts, which may be one of two of the same task. The worker that makes the other one

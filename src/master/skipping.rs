@@ -53,17 +53,19 @@ impl Master {
     }
 
     /// Puts runs into their groups that are asked for, and keeps the others.
-    pub(super) fn settle_asked(&mut self, runs: &RunBatch, steps: &mut Vec<GroupStep>) {
-        let Some(early) = &mut self.early else { return };
+    pub(super) fn settle_asked(&mut self, runs: &RunBatch) -> Vec<GroupStep> {
+        let mut steps = Vec::new();
+        let Some(early) = &mut self.early else { return steps };
         for run in runs.clone().into_results() {
             let (task, result) = (run.task, run.result.ok());
             if early.awaits(task) {
                 self.groups.put_run(task, result.as_ref(), &mut self.closed);
-                early.settle(task, result.as_ref(), steps);
+                early.settle(task, result.as_ref(), &mut steps);
             } else {
                 early.keep(UnaskedRun { task, result, is_recalled: false });
             }
         }
+        steps
     }
 
     /// Carries out what was decided, and reports the groups that close by it.
