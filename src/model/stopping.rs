@@ -78,21 +78,34 @@ impl StoppedPoint {
                     let shown = nest.shown(other).pop();
                     shown.map_or(String::new(), |(name, value)| format!("{name} = {value}"))
                 });
+                let [bound, best] = apart([*bound, *best]);
                 format!("cannot beat {other}: at {at} {bound} against {best}")
             }
             StopReason::Behind { after, place, of, went_on, score, last } => {
                 let inside = &nest.loops()[self.step].name;
-                let number = |score: &Option<f64>| {
-                    score.map_or("no score".to_string(), |score| score.to_string())
+                let [score, last] = match (score, last) {
+                    (Some(score), Some(last)) => apart([*score, *last]),
+                    (score, last) => [*score, *last].map(|score| {
+                        score.map_or("no score".to_string(), |score| rounded(score).to_string())
+                    }),
                 };
                 format!(
-                    "place {place} of {of} after {after} of loop '{inside}', of which {went_on} went on: {} against {} of the last one",
-                    number(score),
-                    number(last)
+                    "place {place} of {of} after {after} of loop '{inside}', where the first {went_on} went on: {score} against {last}"
                 )
             }
         }
     }
+}
+
+/// Two numbers with six digits, or with all where these are the same.
+fn apart(numbers: [f64; 2]) -> [String; 2] {
+    let [one, other] = numbers.map(rounded);
+    if one == other { numbers.map(|n| n.to_string()) } else { [one, other].map(|n| n.to_string()) }
+}
+
+/// A number with six digits, as tables show it.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.5e}").parse().unwrap_or(number)
 }
 
 /// The level of the loop whose points are added from decision to decision, where the loop at a level stops points.

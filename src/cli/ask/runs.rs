@@ -23,7 +23,7 @@ Examples:
   gridmpi runs results/NAME --where \"alpha<1 and fold=0\"    by a condition
   gridmpi runs results/NAME --sort \"score desc\" --limit 10  the ten best runs
   gridmpi runs results/NAME --where \"seconds>60\" --format json
-  gridmpi runs results/NAME --where \"status='skipped'\"     what was not computed and why
+  gridmpi runs results/NAME --where \"status='skipped'\"      what is not needed
 
 The status of a run is ok, failed or skipped. A task is skipped if its point was stopped early (stop in the \
 job): its row has the reason as error, and nothing of a run. If an earlier start has computed it all the same, \
