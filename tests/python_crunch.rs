@@ -428,7 +428,7 @@ def circle():
     return a
 ODD = [lambda: '\\ud800', lambda: nested(500), circle, lambda: 2**64, lambda: -2**63 - 1, lambda: 10**5000,
        lambda: nested(100_000), lambda: {(1, 2): 3}, lambda: b'bytes', lambda: {'\\udfff': 1},
-       lambda: [{1: 2, '1': 3}]]
+       lambda: [{1: 2}]]
 def crunch(x):
     if x == 20:
         raise ValueError('\\ud800 is odd')
@@ -447,10 +447,10 @@ def crunch(x):
         "-9223372036854775809 does not fit into 64 bits",
         "the result cannot be kept: ",
         "too many levels",
-        "the result cannot be kept: keys must be",
+        "the result cannot be kept: a record's name is (1, 2), which is no text",
         "a bytes is neither",
         "a text in it has \\udfff, half of a character",
-        "a record in it has the name \"1\" more than once",
+        "a record's name is 1, which is no text",
         "",
         "ValueError: \\ud800 is odd",
     ];

@@ -47,17 +47,6 @@ def points_in(found):
         raise Wrong(f"it returns {what}, not a list of points{hint}") from None
 
 
-def check_names(value, level=0):
-    """Complains about names of a record that are no texts: JSON would turn them into some."""
-    if isinstance(value, dict):
-        for name in value:
-            if not isinstance(name, str):
-                raise Wrong(f"a record's name is {name!r}, which is no text")
-    if isinstance(value, (dict, list, tuple)) and level <= LEVELS:
-        for inner in value.values() if isinstance(value, dict) else value:
-            check_names(inner, level + 1)
-
-
 def points_for(request):
     """The points for those of the loops around, as JSON."""
     global load_seed
@@ -71,7 +60,7 @@ def points_for(request):
             if index == most:
                 raise Wrong(f"it gives more than {most} points: does it end? (most = N in the loop allows more)")
             try:
-                check_names(point)
+                check_names(point, "")
                 text = joined(to_json(point))
             except Wrong as error:
                 why = str(error).replace("the result cannot be kept: ", "")
