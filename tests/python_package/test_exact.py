@@ -121,7 +121,7 @@ def test_a_map_returns_values_as_they_are(desk):
     assert same(gridmpi.map(lambda at: returned[at], range(len(returned))), returned)
     assert same(gridmpi.map(lambda at: returned[at], [0, 3], results="kept"), [returned[0], returned[3]])
     assert same(gridmpi.map(lambda at: returned[at], [3, 0], results="kept"), [returned[3], returned[0]])
-    with pytest.raises(gridmpi.RunsFailed, match="not frozenset"):
+    with pytest.raises(gridmpi.RunsFailed, match="a record's name is frozenset"):
         gridmpi.map(lambda _: {frozenset(): 1}, [1])
 
 
