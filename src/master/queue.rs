@@ -119,7 +119,7 @@ impl TaskQueue {
     }
 
     /// Notes that a task is done that was never asked for. Must be called in grid order.
-    pub(super) fn is_done(&mut self, task: u64) {
+    pub(super) fn note_done(&mut self, task: u64) {
         self.done.add(task..task + 1);
     }
 

@@ -16,7 +16,7 @@ impl Master {
     pub(super) fn keep_recalled(&mut self, run: AttemptResult, actions: &mut Vec<Action>) {
         let AttemptResult { task, seconds, result, .. } = run;
         self.queue.costs.observe(task, seconds);
-        self.queue.is_done(task);
+        self.queue.note_done(task);
         let Some(early) = &mut self.early else { return };
         let mut steps = Vec::new();
         early.pass(task, &mut steps);
