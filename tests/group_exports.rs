@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{Desk, gridmpi, of_tasks, peak, python_with_sklearn};
+use common::{Desk, column, gridmpi, of_tasks, peak, python_with_sklearn};
 use serde_json::{Value as Json, json};
 
 /// A job of nested loops, each a name, its points and what else it says.
@@ -23,17 +23,6 @@ fn python_job(code: &str, loops: &[(&str, &str, &str)]) -> Desk {
     let desk = Desk::with_job(&job("python = \"fit.py:crunch\"\nscore = \"r2\"", loops));
     desk.write("fit.py", code);
     desk
-}
-
-/// The rows of an export, as objects.
-fn rows(desk: &Desk, groups: &str) -> Vec<Json> {
-    let text = desk.says(&["export", "out", "--groups", groups, "--format", "jsonl"]);
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// A column of the rows.
-fn column(rows: &[Json], name: &str) -> Json {
-    rows.iter().map(|row| row[name].clone()).collect()
 }
 
 fn close(one: &Json, other: &Json) -> bool {
@@ -102,7 +91,7 @@ fn search(fails: bool) -> (Desk, Json) {
 
 /// The rows of alpha are those of `cv_results_`, but for candidates without a result.
 fn is_as_expected(desk: &Desk, expected: &Json) {
-    let rows = rows(desk, "alpha");
+    let rows = desk.exported(&["--groups", "alpha"]);
     assert_eq!(column(&rows, "alpha"), expected["param_alpha"]);
     for (at, row) in rows.iter().enumerate() {
         if expected["mean_test_score"][at].is_null() {
@@ -148,7 +137,7 @@ import json, pyarrow.parquet
 table = pyarrow.parquet.read_table('a.parquet')
 print(json.dumps([{f.name: str(f.type) for f in table.schema}, table.to_pylist()]))";
     let read = desk.run(Command::new(python_with_sklearn()), &["-c", read]).exits(0).json();
-    assert_eq!(read[1], json!(rows(&desk, "alpha")));
+    assert_eq!(read[1], json!(desk.exported(&["--groups", "alpha"])));
     for (name, kind) in [
         ("alpha", "double"),
         ("rank", "int64"),
@@ -183,7 +172,7 @@ const FAMILIES: &str = "def crunch(d, model, alpha, depth):
 fn loops_that_do_not_apply_are_empty_cells() {
     let desk = python_job(FAMILIES, &LOOPS);
     desk.run_job().exits(0);
-    let of_model = rows(&desk, "model");
+    let of_model = desk.exported(&["--groups", "model"]);
     assert_eq!(
         of_model[0],
         json!({ "d": "a", "model": "ridge", "best_alpha": 2, "best_depth": null, "rank": 2, "score": 2.0,
@@ -193,23 +182,23 @@ fn loops_that_do_not_apply_are_empty_cells() {
     assert_eq!(column(&of_model, "best_depth"), json!([null, 4, null, 4]));
     assert_eq!(column(&of_model, "rank"), json!([2, 1, 2, 1]));
     // A point of alpha where alpha does not apply: the rows of all loops count the same runs.
-    let of_alpha = rows(&desk, "alpha");
+    let of_alpha = desk.exported(&["--groups", "alpha"]);
     assert_eq!(column(&of_alpha, "alpha"), json!([1, 2, 3, null, 1, 2, 3, null]));
     assert_eq!(column(&of_alpha, "rank"), json!([2, 1, 3, 1, 2, 1, 3, 1]));
     assert_eq!(column(&of_alpha, "best_depth"), json!([null, null, null, 4, null, null, null, 4]));
     // The innermost loop: a row for each run.
-    let of_depth = rows(&desk, "depth");
+    let of_depth = desk.exported(&["--groups", "depth"]);
     assert_eq!(column(&of_depth, "depth"), json!([null, null, null, 4, 5, null, null, null, 4, 5]));
     assert_eq!(column(&of_depth, "rank"), json!([1, 1, 1, 1, 2, 1, 1, 1, 1, 2]));
     assert!(of_depth.iter().all(|row| row["status"] == "ok" && row["runs"] == 1));
     // Without max or min there is no rank.
-    let of_d = rows(&desk, "d");
+    let of_d = desk.exported(&["--groups", "d"]);
     assert_eq!(column(&of_d, "rank"), json!([null, null]));
     assert_eq!(column(&of_d, "best_model"), json!(["tree", "tree"]));
     assert_eq!(column(&of_d, "best_depth"), json!([4, 4]));
     assert_eq!(column(&of_d, "best_alpha"), json!([null, null]));
     // All of them, one loop after another.
-    let all = rows(&desk, "all");
+    let all = desk.exported(&["--groups", "all"]);
     let loops: Vec<&str> = all.iter().map(|row| row["loop"].as_str().unwrap()).collect();
     assert_eq!(loops, [["d"; 2].as_slice(), &["model"; 4], &["alpha"; 8], &["depth"; 10]].concat());
     for (name, rows) in [("model", &of_model), ("alpha", &of_alpha), ("depth", &of_depth)] {
@@ -255,7 +244,7 @@ def crunch(d, x, fold):
             ],
         );
         desk.run_job().exits(100);
-        let found = rows(&desk, "x");
+        let found = desk.exported(&["--groups", "x"]);
         // The point that was chosen is the first.
         let best = desk.sql("SELECT best FROM groups WHERE level = 1 ORDER BY number");
         for (d, best) in best.iter().enumerate() {
@@ -283,7 +272,11 @@ def crunch(d, x, fold):
             ],
         );
         desk.run_job().exits(0);
-        assert_eq!(column(&rows(&desk, "x"), "rank"), json!(vec![Json::Null; 10]), "{reduce}");
+        assert_eq!(
+            column(&desk.exported(&["--groups", "x"]), "rank"),
+            json!(vec![Json::Null; 10]),
+            "{reduce}"
+        );
     }
 }
 
@@ -299,7 +292,7 @@ fn a_group_that_is_not_closed_has_no_ranks_yet() {
     // As during a run: of the second group two points are there.
     desk.sql("DELETE FROM groups WHERE level = 1 AND number = 1 OR level = 2 AND number = 5");
     desk.sql(&format!("DELETE FROM runs WHERE {}", of_tasks("task > 10")));
-    let found = rows(&desk, "x");
+    let found = desk.exported(&["--groups", "x"]);
     assert_eq!(column(&found, "rank"), json!([1, 3, 2, null, null]));
     assert_eq!(column(&found, "r2"), json!([3.5, 1.5, 2.5, 3.5, 1.5]));
     // Once all are there, but too few have a result, they are ranked, and none of them was chosen.
@@ -310,10 +303,13 @@ fn a_group_that_is_not_closed_has_no_ranks_yet() {
         "def crunch(d, x, fold):\n    if x == 0: raise ValueError('no')\n    return {'r2': x + fold}\n",
     );
     desk.run(gridmpi(), &["job.toml", "--out", "out", "--keep"]).exits(100);
-    let found = rows(&desk, "x");
+    let found = desk.exported(&["--groups", "x"]);
     assert_eq!(column(&found, "rank"), json!([1, 3, 2, null, 1, 3, 2, null]));
     assert_eq!(found[3]["status"], "incomplete");
-    assert_eq!(column(&rows(&desk, "d"), "status"), json!(["incomplete", "incomplete"]));
+    assert_eq!(
+        column(&desk.exported(&["--groups", "d"]), "status"),
+        json!(["incomplete", "incomplete"])
+    );
 }
 
 #[test]
@@ -332,7 +328,7 @@ def total(runs):
         ],
     );
     desk.run_job().exits(0);
-    let found = rows(&desk, "x");
+    let found = desk.exported(&["--groups", "x"]);
     assert_eq!(
         found[0],
         json!({ "x": 1, "best_i": 2, "rank": 2, "score": 2.0, "r2": 2.0, "fit.n": 2, "fit.coef": [2],
@@ -347,12 +343,15 @@ def total(runs):
     let job = job.replacen("\"max\"", "\"all\"", 1);
     desk.write("job.toml", &job.replace("\"max\"", "{ python = \"fit.py:total\" }"));
     desk.run_job().exits(0);
-    assert_eq!(column(&rows(&desk, "x"), "value"), json!([[1.0, 2.0], ["Infinity", "Infinity"]]));
+    assert_eq!(
+        column(&desk.exported(&["--groups", "x"]), "value"),
+        json!([[1.0, 2.0], ["Infinity", "Infinity"]])
+    );
     desk.write("job.toml", &job.replace("\"max\"", "\"mean\""));
     desk.write("fit.py", "def crunch(x, i): return x * i\n");
     desk.run(gridmpi(), &["job.toml", "--out", "out", "--fresh"]).exits(0);
     assert_eq!(
-        rows(&desk, "x")[1],
+        desk.exported(&["--groups", "x"])[1],
         json!({ "x": 2, "rank": null, "score": 3.0, "r2": 3.0, "runs": 2, "failed": 0,
                 "status": "complete", "error": null })
     );
@@ -366,7 +365,7 @@ fn a_large_value_is_in_the_row_with_its_fields() {
     let desk = python_job(code, &loops);
     desk.run_job().exits(0);
     assert_eq!(desk.sql("SELECT count(*) FROM groups WHERE value LIKE 'large/%'"), ["3"]);
-    let found = rows(&desk, "x");
+    let found = desk.exported(&["--groups", "x"]);
     assert_eq!(column(&found, "r2"), json!([2.0, 3.0]));
     assert_eq!(found[1]["text"].as_str().unwrap().len(), 17_000_000);
 }
@@ -397,7 +396,7 @@ fn what_has_no_groups_of_its_own_is_refused_with_what_has() {
         assert!(ran.stderr.contains("(--groups takes alpha, or all)"), "{name}: {}", ran.stderr);
         assert_eq!(ran.stdout, "");
     }
-    assert_eq!(rows(&desk, "all").len(), 2);
+    assert_eq!(desk.exported(&["--groups", "all"]).len(), 2);
     let both = ["export", "out", "--groups", "alpha", "--where", "alpha = 1", "--format", "csv"];
     let both = desk.run(gridmpi(), &both).exits(2);
     assert!(both.stderr.contains("cannot be used with"), "{}", both.stderr);

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{Desk, Ran, gridmpi, mpirun};
+use common::{Desk, Ran, cells, gridmpi, mpirun};
 use serde_json::{Value as Json, json};
 
 /// Of data set 2, one alpha fails at one fold; of data set 3, four of five.
@@ -35,15 +35,6 @@ fn desk(text: &str) -> Desk {
 fn table(desk: &Desk, exit: i32) -> Ran {
     desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--keep-failed"])
         .exits(exit)
-}
-
-/// The cells of each line, which stand two spaces apart.
-fn cells(text: &str) -> Vec<Vec<String>> {
-    let line = |line: &str| {
-        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
-        cells.map(String::from).collect()
-    };
-    text.lines().map(line).collect()
 }
 
 fn rows(desk: &Desk) -> Vec<Json> {

@@ -183,9 +183,9 @@ fn a_pilot_a_named_task_and_a_grown_job_compute_what_they_need() {
 
 #[test]
 fn a_score_outside_the_range_fails_its_run_in_words() {
-    for (rule, range) in [("", "[0, 0.5]"), (SURE, "[0, 0.5]")] {
+    for rule in ["", SURE] {
         let desk = desk(rule);
-        let job = JOB.replace("RULE", rule).replace("[0, 1]", range);
+        let job = JOB.replace("RULE", rule).replace("[0, 1]", "[0, 0.5]");
         desk.write("job.toml", &job);
         let ran = start(&desk, "out", "2").exits(100);
         let why = "is outside score_range = [0, 0.5]";
@@ -204,6 +204,19 @@ fn a_score_outside_the_range_fails_its_run_in_words() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_stopped_points_of_another_grid() {
+    let desk = desk(SURE);
+    start(&desk, "out", "2").exits(0);
+    assert_ne!(desk.sql("SELECT count(*) FROM stopped_points"), ["0"]);
+    // The grid is renumbered before the scores are looked at.
+    let job = JOB.replace("RULE", SURE).replace("[1, 2, 3, 4,", "[2, 3, 4,");
+    desk.write("job.toml", &job.replace("[0, 1]", "[0, 0.5]"));
+    let ran = start(&desk, "out", "2").exits(2);
+    assert!(ran.stderr.contains("the stored run at dataset = "), "{}", ran.stderr);
+    assert_eq!(desk.sql("SELECT count(*) FROM stopped_points"), ["0"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Command;
 
 use browser::Browser;
-use common::{Desk, gridmpi, python_with_sklearn};
+use common::{Desk, column, gridmpi, python_with_sklearn};
 use page::{assert_clean, hover, report, reported};
 use serde_json::{Value as Json, json};
 
@@ -40,16 +40,6 @@ fn file(desk: &Desk, name: &str) -> String {
 
 fn files(desk: &Desk) -> (String, String) {
     (file(desk, "summary.json"), file(desk, "summary.csv"))
-}
-
-/// The rows of an export.
-fn rows(desk: &Desk, more: &[&str]) -> Vec<Json> {
-    let all = [&["export", "out", "--format", "jsonl"], more].concat();
-    desk.says(&all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn column(rows: &[Json], name: &str) -> Json {
-    rows.iter().map(|row| row[name].clone()).collect()
 }
 
 #[test]
@@ -101,7 +91,7 @@ fn a_loop_may_be_called_as_a_column_is() {
     desk.run_job().exits(0);
     let header = "stopped,best_alpha,score,value,runs,failed,value.stopped,skipped,status,error";
     assert_eq!(file(&desk, "summary.csv").lines().next(), Some(header));
-    let groups = rows(&desk, &["--groups", "stopped"]);
+    let groups = desk.exported(&["--groups", "stopped"]);
     assert_eq!(column(&groups, "stopped"), json!(["x", "y"]));
     assert_eq!(column(&groups, "value.stopped"), json!([1, 1]));
 }
@@ -111,7 +101,7 @@ fn exports_have_a_row_for_each_run_that_was_skipped() {
     let alphas = "10, 20, 60";
     let desk = desk(alphas, SURE);
     desk.run_job().exits(0);
-    let all = rows(&desk, &[]);
+    let all = desk.exported(&[]);
     let tasks: Json = (0..36).collect();
     assert_eq!(column(&all, "task"), tasks);
     let status = |row: &Json| row["status"].as_str().unwrap() == "skipped";
@@ -136,9 +126,9 @@ fn exports_have_a_row_for_each_run_that_was_skipped() {
     let read = desk.run(python, &[]).exits(0).json();
     assert_eq!(read, json!([tasks, column(&all, "status")]));
     let some =
-        rows(&desk, &["--where", "status = 'skipped' and alpha = 20 and error like '%0.605%'"]);
+        desk.exported(&["--where", "status = 'skipped' and alpha = 20 and error like '%0.605%'"]);
     assert_eq!(column(&some, "task"), json!([9, 10, 11, 27, 28, 29]));
-    assert_eq!(rows(&desk, &["--where", "score > 0.61"]).len(), 4);
+    assert_eq!(desk.exported(&["--where", "score > 0.61"]).len(), 4);
     let sorted =
         ["runs", "out", "--sort", "status desc, task desc", "--limit", "2", "--format", "json"];
     let sorted: Vec<Json> = serde_json::from_str(&desk.says(&sorted)).unwrap();
@@ -151,18 +141,18 @@ fn exports_have_a_row_for_each_run_that_was_skipped() {
     // Of the full grid that is there already, the runs that were not asked for are marked.
     desk.write("job.toml", &job(alphas, ""));
     desk.run_job().exits(0);
-    let full = rows(&desk, &[]);
+    let full = desk.exported(&[]);
     assert!(full.iter().all(|row| row["status"] == "ok"));
     desk.write("job.toml", &job(alphas, SURE));
     desk.run_job().exits(0);
-    let marked = rows(&desk, &[]);
+    let marked = desk.exported(&[]);
     assert_eq!(column(&marked, "status"), column(&all, "status"));
     assert_eq!(column(&marked, "score"), column(&full, "score"));
     assert_eq!(
         marked[10]["error"],
         "cannot beat alpha = 60: at most 0.605 against 0.61; the run was made by an earlier start and counts nowhere"
     );
-    let runs = rows(&desk, &["--groups", "fold"]);
+    let runs = desk.exported(&["--groups", "fold"]);
     assert_eq!(column(&runs, "status"), column(&all, "status"));
     assert_eq!(column(&runs, "error"), column(&marked, "error"));
 }
@@ -183,7 +173,7 @@ fn stopped_points_have_rows_among_the_groups_and_no_rank() {
     };
     let header = "dataset,alpha,rank,score,runs,failed,stopped,skipped,status,error\n";
     assert_eq!(ran.stdout, format!("{header}{}{}", of("x"), of("y")));
-    let all = rows(&desk, &["--groups", "all"]);
+    let all = desk.exported(&["--groups", "all"]);
     assert_eq!(all.len(), 2 + 6 + 36);
     let counts: Vec<_> = all.iter().map(|row| json!([row["loop"], row["skipped"]])).collect();
     assert_eq!(counts[..3], [json!(["dataset", 3]), json!(["dataset", 3]), json!(["alpha", 3])]);
@@ -204,7 +194,7 @@ fn stopped_points_have_rows_among_the_groups_and_no_rank() {
             assert!(refused.stderr.contains(words), "{}", refused.stderr);
         }
         assert_eq!(refused.stdout, "");
-        let sets = rows(&desk, &["--groups", "dataset"]);
+        let sets = desk.exported(&["--groups", "dataset"]);
         assert_eq!(column(&sets, "best_alpha"), json!([60, 60]));
     }
     desk.write("job.toml", &job("20, 60, 58", ""));

@@ -76,12 +76,7 @@ impl OpenGroups {
         mut item: SlotResult,
         closed: &mut Vec<ClosedGroup>,
     ) {
-        let mut is_decided = Some(key.level) == self.undecided;
         while let Some((parent, slot)) = self.nest.group(key) {
-            if Some(key.level) == self.undecided && !std::mem::take(&mut is_decided) {
-                self.waiting.insert(key, item);
-                return;
-            }
             let size = self.nest.group_size(parent);
             let group = group_at(&mut self.open, &self.nest, parent);
             group.put(slot, item);
@@ -90,6 +85,10 @@ impl OpenGroups {
             }
             let group = self.open.remove(&parent).expect("just put into");
             let Some(outwards) = self.close(parent, group, closed) else { return };
+            if Some(parent.level) == self.undecided {
+                self.waiting.insert(parent, outwards);
+                return;
+            }
             (key, item) = (parent, outwards);
         }
     }

@@ -235,6 +235,9 @@ impl TaskQueue {
     pub(super) fn stop(&mut self) {
         self.requeued.clear();
         self.seconds.clear();
+        if let Stream::Asked(asked) = &mut self.stream {
+            asked.clear();
+        }
         (self.fresh, self.waiting) = (0, 0);
     }
 
@@ -428,6 +431,20 @@ mod tests {
         tasks.sort_unstable();
         assert_eq!(tasks, (0..200_000).collect::<Vec<_>>());
         assert_ne!(order(1), order(2));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_dropped_with_the_rest() {
+        let nest = LoopNest::sized(&[30_000], 1);
+        let mut queue = TaskQueue::asked(&nest, CostModel::new(&nest));
+        queue.costs.observe(0, 5.0);
+        queue.ask(0..20_000, 1);
+        // Too many do not fit: it is assumed that none does.
+        assert_eq!(queue.next((1, Turn::ANY), ROOM, 1, Some(1.0)), None);
+        assert_eq!(queue.left(), 0);
+        queue.ask(20_000..20_001, 1);
+        assert_eq!(all(&mut queue, &[1], 9), [(1, 20_000, 1)]);
+        assert_eq!(queue.left(), 0);
     }
 
     #[test]

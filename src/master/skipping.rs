@@ -2,7 +2,7 @@
 
 use crate::master::stopping::{GroupStep, UnaskedRun};
 use crate::master::{Action, Master};
-use crate::model::{AttemptResult, Key, PointCounts, RunBatch, Scored, SlotResult};
+use crate::model::{AttemptResult, PointCounts, RunBatch, Scored, SlotResult};
 
 /// So many tasks are asked for ahead of what is handed out, so that workers need not wait for a decision.
 const AHEAD: u64 = 64;
@@ -89,7 +89,10 @@ impl Master {
                 GroupStep::Stop { point, runs, failed, can_count } => {
                     self.tally.skipped += point.skipped(&self.nest);
                     self.tally.stopped += 1;
-                    let points = self.points_below(point.key, can_count);
+                    let around = point.key.level - 1;
+                    let below = point.points(&self.nest, around + self.nest.decided(around));
+                    let (counted, failed_points) = if can_count { (below, 0) } else { (0, 1) };
+                    let points = PointCounts { counted, failed: failed_points, left_out: 0 };
                     let is_stopped = can_count;
                     let is_partial = failed > 0;
                     let result: Option<Scored> = None;
@@ -101,14 +104,5 @@ impl Master {
             }
         }
         self.report_closed(actions);
-    }
-
-    /// What a stopped point is among the points of the best around it: those of all loops that choose.
-    fn points_below(&self, key: Key, can_count: bool) -> PointCounts {
-        let level = key.level - 1 + self.nest.decided(key.level - 1);
-        let below = self.nest.keys_below(key, level.max(key.level));
-        let count = below.end - below.start;
-        let (counted, failed) = if can_count { (count, 0) } else { (0, 1) };
-        PointCounts { counted, failed, left_out: 0 }
     }
 }

@@ -310,18 +310,15 @@ impl<'a> RunBatch<'a> {
     /// The runs as single results.
     pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
         let mut others = self.details.take().unwrap_or_default().others;
-        let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
-        let runs: Vec<_> = self.scores().zip(self.seconds()).collect();
-        runs.into_iter().map(move |(score, seconds)| {
+        let attempt = self.attempt;
+        let runs: Vec<_> = self.timed().zip(self.scores()).collect();
+        runs.into_iter().map(move |((task, started, seconds), score)| {
             let result = match others.front() {
                 Some(other) if other.task == task => others.pop_front().map(|other| other.result),
                 _ => None,
             };
             let result = result.unwrap_or_else(|| Ok(Scored::number(score)));
-            let run = AttemptResult { task, attempt, started, seconds, result };
-            task += 1;
-            started += seconds;
-            run
+            AttemptResult { task, attempt, started, seconds, result }
         })
     }
 

@@ -37,7 +37,6 @@ impl StoppedPoint {
     }
 
     /// How many points it is for a best that is chosen among the points of loops down to a level.
-    #[cfg(feature = "cli")]
     pub(crate) fn points(&self, nest: &LoopNest, level: usize) -> u64 {
         let below = nest.keys_below(self.key, level.max(self.key.level));
         below.end - below.start

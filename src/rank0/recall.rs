@@ -40,7 +40,7 @@ pub(super) fn recall(
     let all_judged = Vec::new();
     let mut follow_up = FollowUp { nest, finals, heard, recall, all_judged };
     let mut actions = Vec::new();
-    let (mut unscored, mut next) = (0, 0);
+    let (mut unscored, mut kept, mut next) = (0, 0, 0);
     let mut left_out = left_out.into_iter().peekable();
     let mut groups = opened.recalled_groups()?;
     let read = Arc::new(AtomicU64::new(0));
@@ -69,6 +69,7 @@ pub(super) fn recall(
             master.know_attempts(outcome.task, outcome.attempt);
             return Ok(());
         }
+        kept += 1;
         master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
         follow_up.write(&mut actions, &mut groups)
     })?;
@@ -84,10 +85,9 @@ pub(super) fn recall(
         master.know_survived(task, seconds);
     }
     let Tally { recalled, .. } = master.tally();
-    let read = read.load(Ordering::Relaxed);
-    if read > 0 && stop_of(nest).is_some() {
+    if kept > 0 && stop_of(nest).is_some() {
         // Which ones are asked for shows as points are stopped.
-        log::info!("{} of earlier starts are reused where they are needed", things(read, "run"));
+        log::info!("{} of earlier starts are reused where they are needed", things(kept, "run"));
     } else if recalled > 0 {
         let (recalled, tasks) = (count(recalled), things(master.tasks(), "run"));
         log::info!("{recalled} of {tasks} reused");

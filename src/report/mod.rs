@@ -75,8 +75,7 @@ fn remark(results: &Results, stopped: &StoppedPoints, summary: &GroupSummary) ->
 /// How many points of a group were stopped early, of those that its best is chosen among.
 #[cfg(feature = "cli")]
 pub(crate) fn stopped_early(nest: &LoopNest, stopped: &StoppedPoints, group: Key) -> u64 {
-    let level = best_level(nest, group);
-    stopped.at(group).iter().map(|point| point.points(nest, level)).sum()
+    stopped.points(group, best_level(nest, group))
 }
 
 /// The level of the points that the best of a group is chosen among.

@@ -13,8 +13,8 @@ use crate::store::point_map::{PointMap, PointRun};
 use crate::store::row_keys::RowKeys;
 use crate::store::row_reader::{RUN, Reader};
 use crate::store::rows;
-use crate::store::starts;
 use crate::store::store_points::{LEFT_OVER, StorePoints};
+use crate::store::{starts, stopped_points};
 use crate::util::error::Result;
 
 /// Rows read in grid order may be in this many ranges of keys for each run: else they are better written anew.
@@ -99,7 +99,9 @@ impl<'a> Edit<'a> {
             return Ok(Err(error));
         }
         put_layout(batch, self.layout, &self.keys, &self.numbered)?;
-        batch.execute("DELETE FROM groups", [])?; // groups are numbered by the layout
+        // Both are numbered by the layout.
+        batch.execute("DELETE FROM groups", [])?;
+        stopped_points::clear(batch)?;
         let (mut left_over, mut cursor) = (0u64, self.keys.cursor());
         let mut sql = batch.prepare("SELECT key FROM runs ORDER BY key")?;
         let mut found = sql.query([])?;

@@ -30,7 +30,6 @@ impl OpenStore {
             )?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
-            batch.execute_batch(stopped_points::TABLE)?;
             stopped_points::clear(&batch)?;
             Ok(batch)
         };

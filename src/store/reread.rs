@@ -229,7 +229,6 @@ impl KeptRuns<'_> {
             batch.execute("DELETE FROM groups", [])?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
-            batch.execute_batch(stopped_points::TABLE)?;
             stopped_points::clear(&batch)?;
             starts::unite(&batch, crunch, identity, |was| {
                 let changes = was.changes(&mut identity.clone());

@@ -38,9 +38,9 @@ impl Results {
         Ok(found)
     }
 
-    /// The runs that are there and were not asked for.
-    pub(crate) fn unasked_runs(&self, stopped: &StoppedPoints) -> Result<RunCounts> {
-        stopped.all().iter().try_fold(RunCounts::default(), |all, point| {
+    /// The runs below a key that are there and were not asked for.
+    pub(crate) fn unasked_runs(&self, stopped: &StoppedPoints, key: Key) -> Result<RunCounts> {
+        stopped.at(key).iter().try_fold(RunCounts::default(), |all, point| {
             let own = self.runs_of_stopped(point, point.key, false)?;
             Ok(RunCounts { runs: all.runs + own.runs, failed: all.failed + own.failed })
         })
@@ -50,13 +50,11 @@ impl Results {
 impl StoppedPoints {
     /// The first task from one on that was not asked for.
     pub(crate) fn next_skipped(&self, from: u64) -> Option<u64> {
-        let (nest, level) = (self.nest(), self.all().first()?.key.level);
+        let nest = self.nest();
         if from >= nest.tasks() {
             return None;
         }
-        let index = nest.ancestor(nest.task(from), level).index;
-        let first = self.all().partition_point(|point| point.key.index < index);
-        self.all()[first..].iter().find_map(|point| {
+        self.from(nest.task(from)).iter().find_map(|point| {
             let tasks = nest.tasks_below(point.key);
             (from.max(tasks.start)..tasks.end).find(|task| !point.has_asked(nest, *task))
         })

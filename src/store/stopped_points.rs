@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS stopped_points (level INTEGER, number INTEGER, asked 
 
 /// Forgets all of them, before a start decides again.
 pub(super) fn clear(store: &Connection) -> Result<(), rusqlite::Error> {
+    store.execute_batch(TABLE)?;
     store.execute("DELETE FROM stopped_points", []).map(drop)
 }
 
@@ -112,7 +113,7 @@ impl StoppedPoints {
     }
 
     /// The level of their keys.
-    fn level(&self) -> Option<usize> {
+    pub(crate) fn level(&self) -> Option<usize> {
         self.points.first().map(|point| point.key.level)
     }
 
@@ -131,20 +132,26 @@ impl StoppedPoints {
         &self.points[from..to]
     }
 
+    /// Those from the one around a key on, which is at their level or deeper.
+    #[cfg(feature = "cli")]
+    pub(crate) fn from(&self, key: Key) -> &[StoppedPoint] {
+        let Some(level) = self.level() else { return &[] };
+        let around = self.nest.ancestor(key, level).index;
+        &self.points[self.points.partition_point(|point| point.key.index < around)..]
+    }
+
     /// What was stopped inside a group. It may be a stopped point itself, or in one.
     pub(crate) fn inside(&self, group: Key) -> StoppedCounts {
         let Some(level) = self.level() else { return StoppedCounts::default() };
+        let skipped = self.skipped(group);
         if group.level > level {
-            let Some(point) = self.around(group) else { return StoppedCounts::default() };
-            let tasks = self.nest.tasks_below(group);
-            let skipped = tasks.filter(|task| !point.has_asked(&self.nest, *task)).count();
-            return StoppedCounts { skipped: skipped as u64, ..StoppedCounts::default() };
+            return StoppedCounts { skipped, ..StoppedCounts::default() };
         }
         let points = self.nest.keys_below(group, level);
         StoppedCounts {
             stopped: self.at(group).len() as u64,
             points: points.end - points.start,
-            skipped: self.skipped(group),
+            skipped,
         }
     }
 
@@ -153,9 +160,22 @@ impl StoppedPoints {
         self.at(key).first().filter(|point| point.key.level <= key.level)
     }
 
-    /// How many runs below a key are not made.
+    /// How many points those below a key are, for a best that is chosen among the points of loops down to a level.
+    #[cfg(feature = "cli")]
+    pub(crate) fn points(&self, key: Key, level: usize) -> u64 {
+        self.at(key).iter().map(|point| point.points(&self.nest, level)).sum()
+    }
+
+    /// How many runs below a key are not made; the key may be in a stopped point.
     pub(crate) fn skipped(&self, key: Key) -> u64 {
-        self.at(key).iter().map(|point| point.skipped(&self.nest)).sum()
+        let own = |point: &StoppedPoint| match key.level > point.key.level {
+            true => {
+                let tasks = self.nest.tasks_below(key);
+                tasks.filter(|task| !point.has_asked(&self.nest, *task)).count() as u64
+            }
+            false => point.skipped(&self.nest),
+        };
+        self.at(key).iter().map(own).sum()
     }
 
     /// The stopped point of a task that was not asked for: it has no run, or one that counts nowhere.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::executor::{CallResult, OtherResult, call_each};
-use crate::model::{Assignment, LONG, Report, RunBatch, RunLog, ScoreRange, Scored};
+use crate::model::{Assignment, LONG, Report, RunBatch, RunError, RunLog, ScoreRange, Scored};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 use crate::worker::output::ThreadOutput;
@@ -115,6 +115,13 @@ impl ThreadBatch {
         mut crunch: impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> BatchPart,
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
+        let are_in = |numbers: &[f64]| {
+            range.is_none_or(|range| numbers.iter().all(|number| range.contains(*number)))
+        };
+        let judged = |result: std::result::Result<Scored, RunError>| match range {
+            Some(range) => result.and_then(|scored| range.judge(scored)),
+            None => result,
+        };
         let mut since = Instant::now();
         {
             let mut batch = self.batch.lock();
@@ -136,28 +143,25 @@ impl ThreadBatch {
             let each = took / (made as f64 + f64::from(u8::from(other.is_some())));
             let mut batch = self.batch.lock();
             batch.waiting.get_or_insert(now);
-            match range {
-                None => batch.runs.push_numbers(&numbers[..made], each),
-                Some(range) => {
-                    for number in &numbers[..made] {
-                        batch.runs.push(range.judge(Scored::number(*number)), each);
+            let plain = &numbers[..made];
+            match are_in(plain) {
+                true => batch.runs.push_numbers(plain, each),
+                false => {
+                    for number in plain {
+                        batch.runs.push(judged(Ok(Scored::number(*number))), each);
                     }
                 }
             }
             if let Some(OtherResult { result, seconds, memory }) = other {
                 let seconds = seconds.unwrap_or(each);
-                match (result, range) {
-                    (CallResult::Number(number), None) => batch.runs.push_number(number, seconds),
-                    (CallResult::Number(number), Some(range)) => {
-                        batch.runs.push(range.judge(Scored::number(number)), seconds);
+                match result {
+                    CallResult::Number(number) if are_in(&[number]) => {
+                        batch.runs.push_number(number, seconds);
                     }
-                    (CallResult::Other(result), range) => {
-                        let judged = match range {
-                            Some(range) => result.and_then(|scored| range.judge(scored)),
-                            None => *result,
-                        };
-                        batch.runs.push(judged, seconds);
+                    CallResult::Number(number) => {
+                        batch.runs.push(judged(Ok(Scored::number(number))), seconds);
                     }
+                    CallResult::Other(result) => batch.runs.push(judged(*result), seconds),
                 }
                 memory.into_iter().for_each(|memory| batch.runs.put_memory(memory));
             }

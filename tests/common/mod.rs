@@ -39,7 +39,7 @@ pub fn mpirun(ranks: usize) -> Command {
 pub fn mpirun_of(ranks: usize, program: &Path) -> Command {
     let mut command = Command::new("mpirun");
     command.args(["--oversubscribe", "-n", &ranks.to_string()]).arg(program);
-    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    command.envs(OPEN_MPI_MAY[..2].iter().copied());
     clean(command)
 }
 
@@ -151,6 +151,12 @@ impl Desk {
         self.run(gridmpi(), arguments).exits(0).stdout
     }
 
+    /// The rows of an export of [`Desk::run_job`]'s results, as objects.
+    pub fn exported(&self, more: &[&str]) -> Vec<serde_json::Value> {
+        let text = self.says(&[&["export", "out", "--format", "jsonl"], more].concat());
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// Runs job.toml on two threads.
     pub fn run_job(&self) -> Ran {
         self.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--format", "json"])
@@ -225,6 +231,20 @@ pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
     let output = Command::new("sqlite3").arg(store).arg(sql).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
+}
+
+/// The cells of each line, which stand two spaces apart.
+pub fn cells(text: &str) -> Vec<Vec<String>> {
+    let line = |line: &str| {
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        cells.map(String::from).collect()
+    };
+    text.lines().map(line).collect()
+}
+
+/// A column of rows.
+pub fn column(rows: &[serde_json::Value], name: &str) -> serde_json::Value {
+    rows.iter().map(|row| row[name].clone()).collect()
 }
 
 /// The number of processes with this command line.

@@ -44,8 +44,9 @@ pub(super) fn log(arguments: &Arguments) -> Result<Exit> {
     let task = lookup::task(reader.nest(), &arguments.task)?;
     let history = reader.history(task)?;
     let now = explain::at_work(&arguments.folder, task);
-    if let (None, None, Some(point)) =
-        (&history.result, &now, reader.results.stopped()?.skips(task))
+    if history.result.is_none()
+        && now.is_none()
+        && let Some(point) = reader.results.stopped()?.skips(task)
     {
         let why = point.words(reader.nest());
         return tell(&format!("task {task} was skipped, as its point was stopped early: {why}"));

@@ -109,7 +109,10 @@ fn call(executor: &mut dyn Executor, job: &Job, task: u64) -> Result<Scored, Run
         Ok(CallResult::Other(result)) => (*result)?,
         Err(panic) => return Err(format!("panicked: {}", panic_text(panic.as_ref())).into()),
     };
-    job.policy.score_range.map_or(Ok(scored.clone()), |range| range.judge(scored))
+    match job.policy.score_range {
+        Some(range) => range.judge(scored),
+        None => Ok(scored),
+    }
 }
 
 /// An error if a signal has ended the calls: their results say nothing.

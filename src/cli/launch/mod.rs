@@ -20,7 +20,7 @@ use crate::cli::launch::launcher::{Launcher, Phase};
 use crate::cli::launch::parts::PartOutcome;
 use crate::cli::launch::watch::{Seen, Watch};
 use crate::cli::options::seconds_option;
-use crate::model::{JobPart, LoopNest};
+use crate::model::{JobPart, LoopNest, stop_of};
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
@@ -175,7 +175,8 @@ fn launch_phase(
     let note = LaunchFile::new(&out, &LaunchFile::own_name());
     let (out, bar) = (out.as_path(), bar.as_ref());
     let (note, watch) = (&note, &watch);
-    let launch = Launch { arguments, launcher, allocation, phase, out, note, watch, bar };
+    let stops = stop_of(nest).is_some();
+    let launch = Launch { arguments, launcher, allocation, phase, out, note, watch, bar, stops };
     // A requeued batch job goes on with what it has done itself.
     let ended = launch.until_complete(arguments.fresh && !restarted);
     note.remove();
@@ -221,6 +222,8 @@ struct Launch<'a> {
     note: &'a LaunchFile,
     watch: &'a Watch,
     bar: Option<&'a ProgressBar>,
+    /// Whether points of a loop are stopped early.
+    stops: bool,
 }
 
 impl Launch<'_> {
@@ -298,15 +301,17 @@ impl Launch<'_> {
 
     /// How many runs are there, of how many.
     fn runs(&self, seen: &Seen) -> String {
-        match self.skipped() {
-            0 => format!("{} of {} runs", seen.runs, self.watch.tasks),
-            skipped => runs_of(seen.runs, skipped, self.watch.tasks),
+        match self.counted(seen) {
+            (done, 0) => format!("{done} of {} runs", self.watch.tasks),
+            (done, skipped) => runs_of(done, skipped, self.watch.tasks),
         }
     }
 
-    /// How many runs are not made, of points that were stopped, as far as rank 0 has told.
-    fn skipped(&self) -> u64 {
-        Status::read(self.out).ok().flatten().map_or(0, |status| status.skipped)
+    /// How many runs count, and how many are not made, of points that were stopped, as far as rank 0 has told.
+    fn counted(&self, seen: &Seen) -> (u64, u64) {
+        let read = || Status::read(self.out).ok().flatten();
+        let told = self.stops.then(read).flatten();
+        told.map_or((seen.runs, 0), |status| (status.done, status.skipped))
     }
 
     /// The ranks ended in order before the job was complete, so there will be another start. Unless another
@@ -347,8 +352,9 @@ impl Launch<'_> {
             }
             let seen = watch.observe();
             if let Some(bar) = self.bar {
-                bar.set_length(watch.tasks.saturating_sub(self.skipped()));
-                bar.set_position(seen.runs);
+                let (done, skipped) = self.counted(&seen);
+                bar.set_length(watch.tasks.saturating_sub(skipped));
+                bar.set_position(done);
             }
             let is_new = seen.start != before.start;
             let stopped = stopping.map(|since| since.elapsed());

@@ -113,14 +113,7 @@ impl RecordedDurations {
             self.failed.insert(task, seconds);
             return;
         }
-        match self.good.last_mut() {
-            Some((last, _)) if last.end == task => last.end += 1,
-            Some((last, before)) => {
-                let before = *before + task - last.end;
-                self.good.push((task..task + 1, before));
-            }
-            None => self.good.push((task..task + 1, task)),
-        }
+        self.leave_out(task..task + 1);
         self.record(task, seconds);
     }
 
@@ -133,14 +126,17 @@ impl RecordedDurations {
         let good = std::mem::take(&mut self.good).into_iter().map(|(range, _)| range);
         let mut all: Vec<Range<u64>> = good.chain(skipped).collect();
         all.sort_by_key(|range| range.start);
-        for range in all {
-            match self.good.last_mut() {
-                Some((last, _)) if range.start <= last.end => last.end = last.end.max(range.end),
-                last => {
-                    let (end, before) = last.map_or((0, 0), |(last, before)| (last.end, *before));
-                    let before = before + range.start - end;
-                    self.good.push((range, before));
-                }
+        all.into_iter().for_each(|range| self.leave_out(range));
+    }
+
+    /// Adds tasks that are not to be done. Ranges must be added in grid order.
+    fn leave_out(&mut self, range: Range<u64>) {
+        match self.good.last_mut() {
+            Some((last, _)) if range.start <= last.end => last.end = last.end.max(range.end),
+            last => {
+                let (end, before) = last.map_or((0, 0), |(last, before)| (last.end, *before));
+                let before = before + range.start - end;
+                self.good.push((range, before));
             }
         }
     }

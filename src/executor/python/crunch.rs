@@ -403,7 +403,7 @@ impl PythonExecutor {
         self.take_last_output(at);
         self.child = None;
         let asked = std::mem::take(&mut self.asked);
-        if at >= asked.tasks.end {
+        if at >= asked.tasks.start + asked.most {
             return; // it was at none
         }
         self.caller.claim(at + 1);

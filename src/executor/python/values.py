@@ -40,17 +40,17 @@ def check(value, level=0):
         raise Wrong(f"the result cannot be kept: {value} does not fit into 64 bits; make it a float or a text")
 
 
-def check_names(value, before, level=0):
+def check_names(value, level=0):
     """Complains about names of a record that are no texts: JSON would turn them into some, and two of them into one."""
     if isinstance(value, dict):
         for name in value:
             if not isinstance(name, str):
-                raise Wrong(f"{before}a record's name is {name!r}, which is no text")
+                raise Wrong(f"the result cannot be kept: a record's name is {name!r}, which is no text")
             if isinstance(value[name], (dict, list, tuple)) and level < LEVELS:
-                check_names(value[name], before, level + 1)
+                check_names(value[name], level + 1)
     elif isinstance(value, (list, tuple)) and not NUMBERS.issuperset(map(type, value)) and level < LEVELS:
         for inner in value:
-            check_names(inner, before, level + 1)
+            check_names(inner, level + 1)
 
 
 PIECE = 1 << 18  # about how long pieces of a large value are, in characters; longer lists may be large
@@ -120,7 +120,7 @@ def checked(value, level):
 def to_json(value):
     """The JSON of a value: bytes, or a list of them if it is large."""
     try:
-        check_names(value, "the result cannot be kept: ")
+        check_names(value)
         if is_large(value):
             body = [piece.encode() for piece in pieces(value, 0)]
             return body if sum(map(len, body)) > PIECE else joined(body)

@@ -152,7 +152,7 @@ impl StoppingGroup {
         }
         for (slot, bound) in bounds {
             if let (Some(bound), Some((best_slot, best))) = (bound, self.best)
-                && (sign * bound < sign * best || (bound == best && slot > best_slot))
+                && !leads(sign, (slot, bound), self.best)
             {
                 let why = StopReason::Beaten { bound, slot: best_slot, best };
                 decided.push(self.stop(context, slot, why, true));
@@ -174,10 +174,7 @@ impl StoppingGroup {
         let mut leader = None;
         for (slot, _) in bounds.iter().filter(|(_, bound)| bound.is_some()) {
             let Some(score) = self.number(context, *slot, so_far) else { continue };
-            let leads = best.is_none_or(|(there, best)| {
-                sign * score > sign * best || (score == best && *slot < there)
-            });
-            if leads {
+            if leads(sign, (*slot, score), best) {
                 (best, leader) = (Some((*slot, score)), Some(*slot));
             }
         }
@@ -196,10 +193,10 @@ impl StoppingGroup {
         let sign = context.chooser.sign();
         let mut ranked: Vec<(u64, Option<f64>)> =
             open.into_iter().map(|slot| (slot, self.number(context, slot, so_far))).collect();
-        // The sort is stable: equal ones stay in grid order. Those without a number come last.
-        let value = |score: &Option<f64>| score.map_or(f64::NEG_INFINITY, |score| sign * score);
+        // The sort is stable: equal ones stay in grid order, as 0 and -0. Those without a number come last.
+        let value = |score: &Option<f64>| score.map(|score| sign * score);
         ranked.sort_by(|(_, one), (_, other)| {
-            other.is_some().cmp(&one.is_some()).then(value(other).total_cmp(&value(one)))
+            value(other).partial_cmp(&value(one)).expect("none of them is NaN")
         });
         let of = ranked.len() as u64;
         let went_on = of.div_ceil(by);
@@ -273,11 +270,7 @@ impl StoppingGroup {
         match self.number(context, slot, all) {
             None => self.lacking += 1,
             Some(score) => {
-                let sign = context.chooser.sign();
-                let leads = self.best.is_none_or(|(there, best)| {
-                    sign * score > sign * best || (score == best && slot < there)
-                });
-                if leads {
+                if leads(context.chooser.sign(), (slot, score), self.best) {
                     self.best = Some((slot, score));
                 }
             }
@@ -310,6 +303,11 @@ impl StoppingGroup {
         let tasks: Vec<u64> = self.runs.range(below).map(|(task, _)| *task).collect();
         tasks.iter().for_each(|task| drop(self.runs.remove(task)));
     }
+}
+
+/// Whether a point comes before the best one: by its score, or as the first of equal ones.
+fn leads(sign: f64, (slot, score): (u64, f64), best: Option<(u64, f64)>) -> bool {
+    best.is_none_or(|(there, best)| sign * score > sign * best || (score == best && slot < there))
 }
 
 /// The tasks of a point at these places of the stepping loop, in each of its groups.

@@ -44,6 +44,8 @@ pub(super) struct EarlyStopping {
     level: usize,
     rule: StopRule,
     require: Completeness,
+    /// Whether a field other than the score is compared.
+    by_field: bool,
     /// The groups with a decision to come, by their index.
     open: BTreeMap<u64, StoppingGroup>,
     /// The first group that was never opened.
@@ -64,6 +66,7 @@ impl EarlyStopping {
             level,
             rule,
             require,
+            by_field: chooser(nest, level).is_some_and(|rule| rule.by.is_some()),
             open: BTreeMap::new(),
             next: 0,
             unasked: BTreeMap::new(),
@@ -144,7 +147,7 @@ impl EarlyStopping {
         steps: &mut Vec<GroupStep>,
     ) {
         let index = self.group_of(task);
-        let result = self.trimmed(result);
+        let result = trimmed(self.by_field, result);
         let Some(group) = self.open.get_mut(&index) else { return };
         if group.settle(task, result) {
             self.advance(index, steps);
@@ -159,16 +162,6 @@ impl EarlyStopping {
         let tried: Vec<u64> = self.attempts.range(tasks).map(|(task, _)| *task).collect();
         for task in tried {
             self.attempts.remove(&task);
-        }
-    }
-
-    /// What decisions need of a result.
-    fn trimmed(&self, result: Option<&Scored>) -> KnownRun {
-        let by_field = chooser(&self.nest, self.level).is_some_and(|rule| rule.by.is_some());
-        match result {
-            None => KnownRun::Failed,
-            Some(Scored { score: Some(score), .. }) if !by_field => KnownRun::Number(*score),
-            Some(scored) => KnownRun::Value(Box::new(scored.clone())),
         }
     }
 
@@ -211,8 +204,6 @@ impl EarlyStopping {
         let mut special: Vec<u64> = known.chain(tried).collect();
         special.sort_unstable();
         special.dedup();
-        let trimmed = |task| Some(self.trimmed(self.unasked.get(task)?.result.as_ref()));
-        let trimmed: Vec<Option<KnownRun>> = special.iter().map(trimmed).collect();
         let group = self.open.get_mut(&index).expect("it asks");
         let step = group.decisions;
         let (mut from, mut again) = (tasks.start, 0);
@@ -224,13 +215,13 @@ impl EarlyStopping {
                     steps.push(GroupStep::Ask(from..to, step));
                 }
             };
-        for (task, result) in special.into_iter().zip(trimmed) {
+        for task in special {
             ask(from, task, group, steps);
             from = task + 1;
             let attempts = self.attempts.remove(&task);
             group.await_tasks(1);
-            if let (Some(run), Some(result)) = (self.unasked.remove(&task), result) {
-                group.settle(task, result);
+            if let Some(run) = self.unasked.remove(&task) {
+                group.settle(task, trimmed(self.by_field, run.result.as_ref()));
                 steps.push(GroupStep::Take(run));
             } else if let Some(attempts) = attempts {
                 again += 1;
@@ -239,5 +230,14 @@ impl EarlyStopping {
         }
         ask(from, tasks.end, group, steps);
         awaited + again
+    }
+}
+
+/// What decisions need of a result.
+fn trimmed(by_field: bool, result: Option<&Scored>) -> KnownRun {
+    match result {
+        None => KnownRun::Failed,
+        Some(Scored { score: Some(score), .. }) if !by_field => KnownRun::Number(*score),
+        Some(scored) => KnownRun::Value(Box::new(scored.clone())),
     }
 }

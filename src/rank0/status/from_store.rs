@@ -43,7 +43,7 @@ impl Status {
         let is_complete = state.as_deref() == Some("complete");
         let unasked = match is_complete && done + skipped == reader.nest().tasks() {
             true => RunCounts::default(),
-            false => reader.results.unasked_runs(&stopped)?,
+            false => reader.results.unasked_runs(&stopped, Key::ROOT)?,
         };
         let is_merged = state.as_deref() == Some("merged");
         let state = match state.as_deref() {

@@ -220,15 +220,11 @@ impl<'a> GroupTable<'a> {
     /// The rows of the keys from one on that are stopped points or in one, and have no row of their own.
     fn skipped(&self, from: Key, end: u64, kinds: &[ColumnKind], take: TakeRow) -> Result<()> {
         let nest = self.results.nest();
-        let Some(level) = self.stopped.all().first().map(|point| point.key.level) else {
-            return Ok(());
-        };
+        let Some(level) = self.stopped.level() else { return Ok(()) };
         if from.level < level || from.index >= end {
             return Ok(());
         }
-        let around = nest.ancestor(from, level).index;
-        let first = self.stopped.all().partition_point(|point| point.key.index < around);
-        for point in &self.stopped.all()[first..] {
+        for point in self.stopped.from(from) {
             let keys = nest.keys_below(point.key, from.level);
             if keys.start >= end {
                 break;

@@ -18,7 +18,7 @@ use crate::report::model::durations::DurationStats;
 use crate::report::model::failures::Failures;
 use crate::report::model::landscape::{Landscape, ScoreList};
 use crate::report::model::timeline::{ReadAttempts, StartTimeline, sessions};
-use crate::store::{Attempt, StoreReader};
+use crate::store::{Attempt, StoppedPoints, StoreReader};
 use crate::util::error::{Exit, Result};
 pub(crate) use charts::{COLOURS, FAILED};
 pub(crate) use page::page;
@@ -32,8 +32,8 @@ pub(crate) struct Facts<'a> {
     has_gaps: bool,
     /// The number of runs that count, and how many of them failed.
     tally: (u64, u64),
-    /// The number of runs that are not made, because their points were stopped early.
-    skipped: u64,
+    /// The points of which not all runs are made.
+    stopped: StoppedPoints,
     pub(crate) landscape: Landscape,
     pub(crate) sessions: Vec<StartTimeline>,
     durations: Option<DurationStats>,
@@ -71,8 +71,8 @@ impl<'a> Facts<'a> {
             })?;
         }
         let stopped = reader.results.stopped()?;
-        stopped.all().iter().for_each(|point| list.add_stopped(point));
-        let (made, beyond) = (reader.tally()?, reader.results.unasked_runs(&stopped)?);
+        list.know_stopped(&stopped);
+        let (made, beyond) = (reader.tally()?, reader.results.unasked_runs(&stopped, Key::ROOT)?);
         let (sessions, durations) = sessions(&reader.members()?, reader)?;
         let mut failures = Failures::default();
         reader.failures(|failure| failures.add(failure))?;
@@ -83,7 +83,7 @@ impl<'a> Facts<'a> {
             state: reader.note("state")?.unwrap_or_default(),
             has_gaps: reader.note("exit_code")?.is_some_and(|code| code == gaps),
             tally: (made.0 - beyond.runs, made.1 - beyond.failed),
-            skipped: stopped.skipped(Key { level: 0, index: 0 }),
+            stopped,
             landscape: list.landscape(),
             durations,
             sessions,

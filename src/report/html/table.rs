@@ -53,7 +53,7 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
     let mut over_all = None;
     let finals = FinalCells::of(results)?;
     let final_names = finals.names();
-    let stopped = results.stopped()?;
+    let stopped = &facts.stopped;
     results.scores(nest.outer(), |row| {
         number += 1;
         bad += u64::from(row.error.is_some());
@@ -118,7 +118,7 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
             let score = cells.last().map(in_words).unwrap_or_default();
             over_all = Some((number, score, in_words(&Value::Float(mean))));
         }
-        let status = match remark(results, &stopped, &summary) {
+        let status = match remark(results, stopped, &summary) {
             remark if remark.starts_with(class) => beginning(&remark, 300),
             remark if remark.is_empty() => class.to_string(),
             remark => format!("{class}: {remark}"),

@@ -1,9 +1,10 @@
 //! The sentences of the report.
 
+use crate::model::Key;
 use crate::report::html::Facts;
 use crate::report::model::durations::DurationStats;
 use crate::report::model::timeline::StartTimeline;
-use crate::report::text::words::{count, percent, seconds, things};
+use crate::report::text::words::{count, percent, runs_of, seconds, things};
 
 /// Waiting is mentioned from this fraction of the time on.
 const WORTH_TELLING: f64 = 0.01;
@@ -16,14 +17,9 @@ pub(crate) fn headline(facts: &Facts) -> String {
         0 => "none failed".to_string(),
         failed => format!("{} failed", count(failed)),
     };
-    let runs = match facts.skipped {
+    let runs = match facts.stopped.skipped(Key::ROOT) {
         0 => format!("{} of {} runs are there, {failed}.", count(there), count(tasks)),
-        skipped => format!(
-            "{}, {} skipped of {}, {failed}.",
-            things(there, "run"),
-            count(skipped),
-            count(tasks)
-        ),
+        skipped => format!("{}, {failed}.", runs_of(there, skipped, tasks)),
     };
     let state = match facts.state.as_str() {
         "complete" if facts.has_gaps => "Finished, but not complete",
@@ -47,8 +43,11 @@ pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String>
     let (wall, workers) = (session.wall(), session.lanes.len());
     let busy = session.busy / (wall * workers as f64);
     let busy = percent(if busy.is_finite() { busy.min(1.0) } else { 1.0 });
-    let mut text =
-        format!("{} {} busy {busy} of the time", things(workers as u64, "worker"), was(workers));
+    let mut text = format!(
+        "{} {} busy {busy} of the time",
+        things(workers as u64, "worker"),
+        was(workers as u64)
+    );
     if workers > 1 && alone > WORTH_TELLING * wall {
         let task = facts.task(last.task);
         text += &format!("; the last {} waited for task {} ({task})", seconds(alone), last.task);
@@ -88,8 +87,12 @@ pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String>
     all
 }
 
-fn was(number: usize) -> &'static str {
+fn was(number: u64) -> &'static str {
     if number == 1 { "was" } else { "were" }
+}
+
+fn has(number: u64) -> &'static str {
+    if number == 1 { "has" } else { "have" }
 }
 
 /// A sentence about durations.
@@ -122,21 +125,17 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     }
     if landscape.missing > 0 {
         all.push(format!(
-            "{} no score: what they are made of failed, is incomplete, not there yet, or gave none.",
-            match landscape.missing {
-                1 => "1 point has".to_string(),
-                missing => format!("{} points have", count(missing)),
-            }
+            "{} {} no score: what they are made of failed, is incomplete, not there yet, or gave none.",
+            things(landscape.missing, "point"),
+            has(landscape.missing)
         ));
     }
     if landscape.stopped > 0 {
         all.push(format!(
-            "{} stopped early and {} no score; charts over one or two parameters have a hollow mark for each, which says why.",
-            match landscape.stopped {
-                1 => "1 point was".to_string(),
-                stopped => format!("{} points were", count(stopped)),
-            },
-            if landscape.stopped == 1 { "has" } else { "have" }
+            "{} {} stopped early and {} no score; charts over one or two parameters have a hollow mark for each, which says why.",
+            things(landscape.stopped, "point"),
+            was(landscape.stopped),
+            has(landscape.stopped)
         ));
     }
     if landscape.partial > 0 {
@@ -154,20 +153,16 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     }
     if landscape.without_best > 0 {
         all.push(format!(
-            "{} no best, and none is marked: fewer points have a score than require asks for (the table says more).",
-            match landscape.without_best {
-                1 => "1 row has".to_string(),
-                rows => format!("{} rows have", count(rows)),
-            }
+            "{} {} no best, and none is marked: fewer points have a score than require asks for (the table says more).",
+            things(landscape.without_best, "row"),
+            has(landscape.without_best)
         ));
     }
     if landscape.infinite > 0 {
         all.push(format!(
-            "{} infinite and not drawn.",
-            match landscape.infinite {
-                1 => "1 score is".to_string(),
-                infinite => format!("{} scores are", count(infinite)),
-            }
+            "{} {} infinite and not drawn.",
+            things(landscape.infinite, "score"),
+            if landscape.infinite == 1 { "is" } else { "are" }
         ));
     }
     if !landscape.decided && !landscape.families.is_empty() {

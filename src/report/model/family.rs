@@ -7,7 +7,7 @@ use crate::model::{Key, LoopNest, Reduce, Value};
 use crate::report::in_words;
 use crate::report::model::axis::Axis;
 use crate::report::model::landscape_plan::LandscapePlan;
-use crate::report::model::stopped_scores::StoppedScores;
+use crate::store::StoppedPoints;
 
 /// So many stopped points of a data set are shown.
 const STOPPED: usize = 5000;
@@ -160,7 +160,7 @@ impl Numbers {
 pub(super) fn families(
     nest: &LoopNest,
     plan: &LandscapePlan,
-    (scores, deviations, stopped): (&[f64], &[f64], &StoppedScores),
+    (scores, deviations, stopped): (&[f64], &[f64], Option<&StoppedPoints>),
     decided: bool,
     known: &BTreeMap<u64, SetBest>,
 ) -> Vec<Family> {
@@ -205,7 +205,7 @@ pub(super) fn families(
         let set = &mut sets[set as usize];
         set.places.push(places[point as usize]);
         set.scores.push(*score);
-        set.indices.extend((!stopped.is_empty()).then_some(index as u64));
+        set.indices.extend(stopped.map(|_| index as u64));
         set.deviations.extend(deviations.get(index));
     }
     let points = |(family, place): (u32, u32)| {
@@ -230,7 +230,7 @@ pub(super) fn families(
             }
             None => None,
         };
-        for (at, (family, point)) in set.places.iter().enumerate() {
+        for (at, (family, place)) in set.places.iter().enumerate() {
             let panels = &mut panels[*family as usize];
             if panels.last().is_none_or(|(last, _)| *last != number) {
                 panels.push((number, Panel { name: name.clone(), ..Panel::default() }));
@@ -241,11 +241,12 @@ pub(super) fn families(
             }
             if set.scores[at].is_nan()
                 && panel.stopped.len() < STOPPED
-                && let Some(why) = set.indices.get(at).and_then(|index| stopped.why(*index))
+                && let (Some(stopped), Some(index)) = (stopped, set.indices.get(at))
+                && let Some(point) = stopped.around(Key { level: plan.level, index: *index })
             {
-                panel.stopped.push((*point as usize, why.to_string()));
+                panel.stopped.push((*place as usize, point.words(nest)));
             }
-            panel.points.push(*point);
+            panel.points.push(*place);
             panel.scores.push(set.scores[at]);
             panel.deviations.extend(set.deviations.get(at));
         }

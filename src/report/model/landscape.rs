@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Key, Loop, LoopNest, Reduce, StoppedPoint, Winner};
+use crate::model::{Key, Loop, LoopNest, Reduce, Winner};
 use crate::report::model::axis::Axis;
 use crate::report::model::deviation::{Spread, deviation, folded_level};
 use crate::report::model::family::{Family, Panel, SetBest, families};
 use crate::report::model::landscape_plan::LandscapePlan;
-use crate::report::model::stopped_scores::StoppedScores;
 use crate::report::text::score_heading::score_heading;
+use crate::store::StoppedPoints;
 use crate::util::stats::{Welford, median};
 
 /// Limit on the scores held, about 30 bytes each; data sets beyond it are counted, not shown.
@@ -39,7 +39,8 @@ pub(crate) struct ScoreList {
     pub(crate) chosen: Option<usize>,
     /// The best of those that have closed, by the index of their first score.
     best: BTreeMap<u64, SetBest>,
-    stopped: StoppedScores,
+    /// The points that were stopped early, if any were.
+    stopped: Option<StoppedPoints>,
 }
 
 impl ScoreList {
@@ -66,7 +67,6 @@ impl ScoreList {
         let chosen = plan.sets_around_params();
         let chosen = chosen.filter(|level| nest.loops().get(*level).is_some_and(picks));
         let nest = nest.clone();
-        let stopped = StoppedScores::default();
         ScoreList {
             nest,
             label,
@@ -79,7 +79,7 @@ impl ScoreList {
             sizes,
             chosen,
             best,
-            stopped,
+            stopped: None,
         }
     }
 
@@ -99,12 +99,9 @@ impl ScoreList {
         self.best.insert(first, SetBest { winner, is_partial });
     }
 
-    /// Adds a stopped point, in the order of the nest. What was asked for of it may have scores all the same.
-    pub(crate) fn add_stopped(&mut self, point: &StoppedPoint) {
-        if point.key.level <= self.plan.level {
-            let below = self.nest.keys_below(point.key, self.plan.level);
-            self.stopped.add(below, point.words(&self.nest));
-        }
+    /// Sets which points were stopped early. What was asked for of one may have scores all the same.
+    pub(crate) fn know_stopped(&mut self, stopped: &StoppedPoints) {
+        self.stopped = (!stopped.is_empty()).then(|| stopped.clone());
     }
 
     /// Adds the score of a key at the plan's level.
@@ -139,19 +136,23 @@ impl ScoreList {
     pub(crate) fn landscape(mut self) -> Landscape {
         self.close();
         let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, .. } = self;
-        let (best, stopped) = (self.best, self.stopped);
+        let (best, stopped) = (self.best, self.stopped.as_ref());
         let of_runs = folded == Some(nest.depth());
         let spread = sizes.map(|sizes| Spread { of_runs, sizes });
         let reduces =
             || plan.params.iter().filter_map(|level| nest.loops()[*level].reduce.as_ref());
         let decided = reduces().any(Reduce::picks_a_winner);
         let high_is_best = reduces().find_map(Reduce::takes_greatest) != Some(false);
-        let mut all = families(&nest, &plan, (&scores, &deviations, &stopped), decided, &best);
+        let mut all = families(&nest, &plan, (&scores, &deviations, stopped), decided, &best);
         let sets = |is_so: &dyn Fn(&SetBest) -> bool| best.values().filter(|b| is_so(b)).count();
         let (partial, without_best) =
             (sets(&|best| best.is_partial), sets(&|best| best.winner.is_none()));
         let without = || (0..).zip(&scores).filter(|(_, score)| score.is_nan());
-        let of_stopped = without().filter(|(index, _)| stopped.why(*index).is_some()).count();
+        let is_stopped = |index: u64| {
+            let key = Key { level: plan.level, index };
+            stopped.is_some_and(|stopped| stopped.around(key).is_some())
+        };
+        let of_stopped = without().filter(|(index, _)| is_stopped(*index)).count();
         let more = all.len().saturating_sub(FAMILIES);
         all.truncate(FAMILIES);
         Landscape {

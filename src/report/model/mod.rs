@@ -7,5 +7,4 @@ pub(crate) mod failures;
 pub(crate) mod family;
 pub(crate) mod landscape;
 pub(crate) mod landscape_plan;
-mod stopped_scores;
 pub(crate) mod timeline;

@@ -287,7 +287,7 @@ fn survive(seed: u64) -> Tally {
     assert_eq!(notes.summaries.len() as u64, groups(&nest), "seed {seed}");
     for (key, summary) in &notes.summaries {
         let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
-        let serial = world.serial(&nest, *key);
+        let serial = world.serial(*key);
         let same = match (score, serial) {
             (Some(score), Some(serial)) => (score - serial).abs() < 1e-9,
             (score, serial) => score == serial,

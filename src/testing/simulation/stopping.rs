@@ -89,45 +89,6 @@ impl World {
         let (attempt, started, seconds) = (1, 0.0, 0.1);
         AttemptResult { task, attempt, started, seconds, result: self.result(task) }
     }
-
-    /// The number of a key by nested loops over the first points of the loop at a level, with a score for each run.
-    fn nested(
-        &self,
-        key: Key,
-        first: (usize, u64),
-        score: &dyn Fn(u64) -> Option<f64>,
-    ) -> Option<f64> {
-        let nest = &self.nest;
-        if key.level == nest.depth() {
-            return score(key.index);
-        }
-        let mut size = nest.slots(key);
-        if key.level == first.0 {
-            size = size.min(first.1);
-        }
-        let below = (0..size).map(|slot| self.nested(nest.child(key, slot).unwrap(), first, score));
-        let scores: Vec<f64> = below.flatten().collect();
-        let reduce = nest.loops()[key.level].reduce.as_ref().unwrap();
-        if !self.require.is_met(scores.len() as u64, size)
-            || scores.is_empty() && *reduce != Reduce::Count
-        {
-            return None;
-        }
-        let (n, sum) = (scores.len() as f64, scores.iter().sum::<f64>());
-        let mut sorted = scores.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = scores.len() / 2;
-        Some(match reduce.text().as_str() {
-            "max" => *sorted.last().unwrap(),
-            "min" => sorted[0],
-            "mean" => sum / n,
-            "sum" => sum,
-            "count" => n,
-            "median" if scores.len() % 2 == 1 => sorted[middle],
-            "median" => (sorted[middle - 1] + sorted[middle]) / 2.0,
-            other => unreachable!("{other}"),
-        })
-    }
 }
 
 /// The tasks below a key.
@@ -293,6 +254,21 @@ fn the_reason_says_what_a_point_was_measured_by() {
         whys,
         [0.1, 0.3].map(|first| StopReason::Beaten { bound: bound(first), slot: 1, best: 0.6 })
     );
+}
+
+#[test]
+fn zeros_of_either_sign_are_equal_and_go_on_in_grid_order() {
+    let reduces = [Some(Reduce::max()), Some(Reduce::mean())];
+    let rule = StopRule::Halve { by: 2, from: 1 };
+    let nest = LoopNest::of_sizes(&[2, 4], reduces).unwrap().stopping(0, rule);
+    let mut master = Master::new(nest, workers(1));
+    let crunch = Box::new(|task: u64| {
+        (Duration::from_millis(1), Ok(Scored::number([-0.0, 0.0][task as usize / 4])))
+    });
+    let mut hub = SimulatedHub::new(1, 1, Duration::ZERO, crunch);
+    let mut notes = Notes::default();
+    serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+    assert_eq!(notes.runs.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
 }
 
 /// A number from 0 to 1 that depends on the task alone.

@@ -112,7 +112,7 @@ struct ClosedRow {
 struct RankedRows<'a, E> {
     reader: &'a StoreReader,
     ranking: &'a Ranking,
-    unranked: &'a UnrankedPoints<'a>,
+    unranked: &'a UnrankedPoints,
     top: usize,
     by: Option<&'a mut ByValues>,
     /// Whether any run was made by another crunch.
@@ -201,7 +201,11 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
             // The places are groups; runs of groups that are open are not among theirs.
             (runs, failed) = match &closed {
                 Some(closed) => (closed.runs + closed.failed, closed.failed),
-                None => self.reader.below(key)?,
+                None => {
+                    let (all, failed) = self.reader.below(key)?;
+                    let unasked = self.unranked.unasked(self.reader, key)?;
+                    (all - unasked.runs, failed - unasked.failed)
+                }
             };
         }
         let (stopped, skipped) = (self.unranked.within(key), self.unranked.skipped(key));

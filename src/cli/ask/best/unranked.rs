@@ -4,32 +4,31 @@ use crate::cli::ask::best::by_values::ByValues;
 use crate::cli::ask::best::ranking::Ranking;
 use crate::model::{Key, StopReason};
 use crate::report::text::words::things;
-use crate::store::{StoppedPoints, StoreReader};
+use crate::store::{RunCounts, StoppedPoints, StoreReader};
 use crate::util::error::{Error, Result};
 
 /// The stopped points among those that are ranked.
-pub(super) struct UnrankedPoints<'a> {
-    reader: &'a StoreReader,
+pub(super) struct UnrankedPoints {
     /// Nothing if there are none; those inside each point that is ranked do not matter.
     stopped: Option<StoppedPoints>,
     /// The level of the points that are ranked.
     level: usize,
 }
 
-impl<'a> UnrankedPoints<'a> {
+impl UnrankedPoints {
     /// Fails if one of them could be among the places that are asked for.
     pub(super) fn of(
-        reader: &'a StoreReader,
+        reader: &StoreReader,
         ranking: &Ranking,
         top: u64,
         by: Option<&ByValues>,
-    ) -> Result<UnrankedPoints<'a>> {
+    ) -> Result<UnrankedPoints> {
         let stopped = reader.results.stopped()?;
-        let Some(stops) = stopped.all().first().map(|point| point.key.level) else {
-            return Ok(UnrankedPoints { reader, stopped: None, level: ranking.level });
+        let Some(stops) = stopped.level() else {
+            return Ok(UnrankedPoints { stopped: None, level: ranking.level });
         };
         let (is_ranked, level) = (stops <= ranking.level, ranking.level);
-        let unranked = UnrankedPoints { reader, stopped: is_ranked.then_some(stopped), level };
+        let unranked = UnrankedPoints { stopped: is_ranked.then_some(stopped), level };
         if !is_ranked || unranked.are_beaten(ranking, top) && !splits(by, stops) {
             return Ok(unranked);
         }
@@ -57,9 +56,13 @@ impl<'a> UnrankedPoints<'a> {
 
     /// How many of them a row has.
     pub(super) fn within(&self, row: Key) -> u64 {
-        let nest = self.reader.nest();
-        let stopped = self.stopped.iter().flat_map(|stopped| stopped.at(row));
-        stopped.map(|point| point.points(nest, self.level)).sum()
+        self.stopped.as_ref().map_or(0, |stopped| stopped.points(row, self.level))
+    }
+
+    /// How many runs below a row are there that count nowhere, and how many of them failed.
+    pub(super) fn unasked(&self, reader: &StoreReader, row: Key) -> Result<RunCounts> {
+        let unasked = |stopped| reader.results.unasked_runs(stopped, row);
+        self.stopped.as_ref().map_or(Ok(RunCounts::default()), unasked)
     }
 
     /// How many runs below a row are not made, of these points.
