@@ -285,6 +285,49 @@ fn a_plan_counts_what_may_be_left_and_not_what_was_skipped() {
 }
 
 #[test]
+fn a_plan_says_how_many_runs_halves_make_without_any() {
+    let desk = desk(&halves());
+    let told = desk.says(&["plan", "job.toml", "--out", "out"]);
+    contains(&told, &["\nIn all 40 of 144 runs are made, whatever the scores.\n"]);
+    let stop = &json_of(&desk, &["plan", "job.toml", "--out", "out"])["stop"];
+    let all = json!({ "least": 40, "expected": 40, "most": 40, "exact": true });
+    assert_eq!((&stop["runs"], &stop["decided"]), (&all, &json!(0)));
+    run(&desk).exits(0);
+    assert_eq!(desk.sql("SELECT count(*) FROM runs"), ["40"]);
+    let told = desk.says(&["plan", "job.toml", "--out", "out"]);
+    contains(&told, &["\nIn all 40 of 144 runs are made: all groups are decided.\n"]);
+    desk.write("job.toml", &job("", ""));
+    let without = json_of(&desk, &["plan", "job.toml", "--out", "other"]);
+    assert_eq!(without["stop"], Json::Null);
+}
+
+#[test]
+fn a_plan_judges_what_is_saved_surely_by_the_groups_that_are_decided() {
+    let desk = desk(&surely());
+    let told = desk.says(&["plan", "job.toml", "--out", "out"]);
+    contains(&told, &["How many runs that saves is not known: no group over alpha is decided"]);
+    // Both data sets have the same scores, and all runs of one of them are there.
+    desk.run(gridmpi(), &["run", "job.toml", "--out", "out", "--only", "d=a"]).exits(0);
+    let told = json_of(&desk, &["plan", "job.toml", "--out", "out"]);
+    let stop = &told["stop"];
+    assert_eq!((&stop["groups"], &stop["decided"]), (&json!(2), &json!(1)));
+    assert_eq!(stop["runs"]["exact"], json!(false));
+    let expected = stop["runs"]["expected"].as_u64().unwrap();
+    assert!((1..144).contains(&expected), "{told}");
+    let text = desk.says(&["plan", "job.toml", "--out", "out"]);
+    let judged = format!(
+        "\nIn all about {expected} of 144 runs are made, judged by 1 of 2 groups over alpha that is decided in out; one tells nothing of how they differ."
+    );
+    contains(&text, &[&judged]);
+    // An empty folder makes as many.
+    let ran = desk.run(gridmpi(), &["job.toml", "--out", "fresh"]).exits(0);
+    contains(&ran.stderr, &[&format!("{} of 144 runs were not needed", 144 - expected)]);
+    let decided = json_of(&desk, &["plan", "job.toml", "--out", "fresh"]);
+    let all = json!({ "least": expected, "expected": expected, "most": expected, "exact": true });
+    assert_eq!(decided["stop"]["runs"], all);
+}
+
+#[test]
 fn other_verbs_say_what_stopping_is_to_them() {
     let desk = desk(&surely());
     run(&desk).exits(0);

@@ -48,6 +48,7 @@ use leases::Leases;
 pub(crate) use leases::WAIT_FOR_SILENT;
 use queue::TaskQueue;
 use stopping::EarlyStopping;
+pub(crate) use stopping::KnownDecisions;
 use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};

@@ -24,6 +24,8 @@ pub(crate) struct ReusableRun {
     pub(crate) task: u64,
     pub(crate) seconds: f64,
     pub(crate) failed: bool,
+    /// Its score, by the field that was the score in the last start.
+    pub(crate) score: Option<f64>,
 }
 
 /// What a start would do with the runs that are there.
@@ -35,6 +37,8 @@ pub(crate) struct RunsOutlook {
     pub(crate) read_again: u64,
     /// The tasks that the last start has skipped, if nothing has changed that could ask for them, in grid order.
     pub(crate) skipped: Vec<Range<u64>>,
+    /// Whether the field that is the score is another one, so that recorded scores say nothing.
+    pub(crate) is_rescored: bool,
 }
 
 impl StoreReader {
@@ -65,7 +69,8 @@ impl StoreReader {
         changes.refused.extend(layout.refuse_was(store, self.path(), &before)?);
         let layout = layout.without_new_files(&own);
         let folder = self.path().parent().unwrap_or(self.path());
-        let mut outlook = RunsOutlook::default();
+        let is_rescored = before.score != identity.score;
+        let mut outlook = RunsOutlook { is_rescored, ..RunsOutlook::default() };
         match (kept_results, changes.of_result()) {
             (Some(kept), Some(why)) => {
                 let runs = KeptRuns { store, results: folder, own: &own, layout: &layout, kept };
@@ -88,10 +93,9 @@ impl StoreReader {
         let known = StorePoints::of_store(self.results.connection(), self.path())?;
         let mapping = Mapping::new(&known, &layout).map_err(within)?;
         let mut runs = BTreeMap::new();
-        let sql = "SELECT rowid, coalesce(seconds, 0.0), failed FROM runs ORDER BY rowid";
-        let read = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?, row.get(2)?));
-        self.each(sql, [], read, |(key, seconds, failed)| {
-            let run = ReusableRun { task: 0, seconds: seconds.max(0.0), failed };
+        let sql = "SELECT rowid, coalesce(seconds, 0.0), failed, score FROM runs ORDER BY rowid";
+        let read = |row: &Row| Ok((row.get::<_, i64>(0)?, timed(row)?));
+        self.each(sql, [], read, |(key, run)| {
             add(&mut runs, mapping.task(&self.results.keys.points(key)), run);
         })?;
         self.unplaced(&layout, &mut runs)?;
@@ -106,28 +110,38 @@ impl StoreReader {
             return Ok(());
         }
         let mut index = None;
-        let sql = "SELECT place, coalesce(seconds, 0.0), failed FROM unplaced ORDER BY rowid";
-        let read = |row: &Row| Ok((row.get::<_, String>(0)?, row.get::<_, f64>(1)?, row.get(2)?));
-        self.each(sql, [], read, |(place, seconds, failed)| {
+        let sql =
+            "SELECT place, coalesce(seconds, 0.0), failed, score FROM unplaced ORDER BY rowid";
+        let read = |row: &Row| Ok((row.get::<_, String>(0)?, timed(row)?));
+        self.each(sql, [], read, |(place, run)| {
             let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
             let place = serde_json::from_str(&place).ok();
             let tasks = place.map_or(Vec::new(), |place| index.tasks(&place));
             let task = tasks.iter().find(|task| !runs.contains_key(task)).or(tasks.first());
-            let run = ReusableRun { task: 0, seconds: seconds.max(0.0), failed };
             add(runs, task.copied(), run);
         })
     }
 
     /// Calls `each` with every run of this store, in grid order.
     fn timed(&self, mut each: impl FnMut(ReusableRun)) -> Result<()> {
-        let columns = "rowid, coalesce(seconds, 0.0), failed";
-        let read = |row: &Row| Ok(Ok((row.get::<_, f64>(1)?, row.get(2)?)));
+        let columns = "rowid, coalesce(seconds, 0.0), failed, score";
         let tasks = 0..self.nest().tasks();
-        self.results.in_grid_order(columns, tasks, read, |task, (seconds, failed)| {
-            each(ReusableRun { task, seconds: seconds.max(0.0), failed });
-            Ok(())
-        })
+        self.results.in_grid_order(
+            columns,
+            tasks,
+            |row| timed(row).map(Ok),
+            |task, run| {
+                each(ReusableRun { task, ..run });
+                Ok(())
+            },
+        )
     }
+}
+
+/// The run in the columns after its key; its task is not known here.
+fn timed(row: &Row) -> Result<ReusableRun, rusqlite::Error> {
+    let seconds = row.get::<_, f64>(1)?.max(0.0);
+    Ok(ReusableRun { task: 0, seconds, failed: row.get(2)?, score: row.get(3)? })
 }
 
 /// Adds a run, if it has a task and none is there; a success replaces a failure.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+use crate::cli::plan::decided::{DecidedGroups, GroupGatherer};
 #[cfg(feature = "mpi")]
 use crate::cli::plan::slurm_request::RemainingWork;
 use crate::executor::kept_results::kept_results;
 use crate::job::{FileDigests, Identity, Job, PythonModules, content_digests};
 use crate::master::cost_model::CostModel;
-use crate::model::LoopNest;
+use crate::model::{LoopNest, chooser, stop_of};
 use crate::store::{Layout, ReusableRun, RunsOutlook, StoreReader};
 use crate::util::error::Result;
 
@@ -51,6 +52,8 @@ pub(crate) struct RecordedDurations {
     outlook: RunsOutlook,
     /// Whether a start would ignore all runs.
     afresh: bool,
+    /// What the runs decide, where points are stopped.
+    decided: Option<DecidedGroups>,
 }
 
 impl RecordedDurations {
@@ -68,6 +71,7 @@ impl RecordedDurations {
             failed: BTreeMap::new(),
             outlook: RunsOutlook::default(),
             afresh: false,
+            decided: GroupGatherer::of(job).map(|groups| groups.end(false)),
         }
     }
 
@@ -86,8 +90,16 @@ impl RecordedDurations {
         let identity = Identity::of(job, "", modules, &mut files, Some(&reader.identity()?))?;
         let layout = Layout::of(job, &content_digests(job, &mut files)?);
         let kept = kept_results(job);
-        let mut found =
-            reader.found(layout, identity, kept.as_deref(), |found| durations.add(found))?;
+        let mut groups = GroupGatherer::of(job);
+        let mut found = reader.found(layout, identity, kept.as_deref(), |found| {
+            groups.iter_mut().for_each(|groups| groups.add(&found));
+            durations.add(found);
+        })?;
+        // The scores of another field say nothing, nor do those that are not compared.
+        let is_by_score = stop_of(&job.nest)
+            .and_then(|(level, _)| chooser(&job.nest, level))
+            .is_some_and(|rule| rule.by.is_none());
+        durations.decided = groups.map(|groups| groups.end(is_by_score && !found.is_rescored));
         durations.skip(std::mem::take(&mut found.skipped));
         durations.afresh = found.refused.is_some();
         durations.outlook = found;
@@ -108,7 +120,7 @@ impl RecordedDurations {
     }
 
     /// Adds a run. Runs must be added in grid order.
-    fn add(&mut self, ReusableRun { task, seconds, failed }: ReusableRun) {
+    fn add(&mut self, ReusableRun { task, seconds, failed, .. }: ReusableRun) {
         if failed {
             self.failed.insert(task, seconds);
             return;
@@ -227,6 +239,11 @@ impl RecordedDurations {
         n + at.checked_sub(1).map_or(0, |at| self.good[at].0.end - self.good[at].1)
     }
 
+    /// What the runs decide, where points are stopped.
+    pub(crate) fn decided(&self) -> Option<&DecidedGroups> {
+        self.decided.as_ref()
+    }
+
     /// The number of failed runs that would be retried.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.len() as u64
@@ -321,6 +338,7 @@ mod tests {
             task: *task,
             seconds: *seconds,
             failed: *failed,
+            score: None,
         });
         RecordedDurations::found(&job(&[3, 4]), found)
     }

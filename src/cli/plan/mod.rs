@@ -1,5 +1,6 @@
 //! `gridmpi plan`: what would run, before it runs. Without a pilot, nothing is written, locked or started.
 
+mod decided;
 pub(crate) mod durations;
 mod json;
 mod kept;
@@ -41,7 +42,8 @@ Examples:
   gridmpi plan job.toml --fresh              the time of `gridmpi run --fresh`
 
 Times are predicted from the durations in the results folder, and memory is proposed from the peaks \
-of the runs there; without any, use --pilot. A worker \
+of the runs there; without any, use --pilot. Where the job stops points early, the number of runs \
+is judged by the groups that the runs there decide. A worker \
 runs one task at a time: a rank, or each thread of a rank with several threads. The runs of a pilot \
 are stored in the results folder, and `gridmpi run` reuses them. Without --pilot nothing is written.")]
 pub(super) struct PlanArgs {

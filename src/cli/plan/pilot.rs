@@ -117,7 +117,8 @@ mod tests {
     fn what_is_done_is_not_chosen_and_nothing_twice() {
         let job = job(&[10, 10]);
         let found = (0..97).filter(|task| task % 10 != 3);
-        let found = found.map(|task| ReusableRun { task, seconds: 1.0, failed: false });
+        let found =
+            found.map(|task| ReusableRun { task, seconds: 1.0, failed: false, score: None });
         let durations = RecordedDurations::found(&job, found);
         let left: Vec<u64> = (0..100).filter(|task| !durations.is_done(*task)).collect();
         for count in 1..=20 {
@@ -128,7 +129,7 @@ mod tests {
         }
         let all = RecordedDurations::found(
             &job,
-            (0..100).map(|task| ReusableRun { task, seconds: 1.0, failed: false }),
+            (0..100).map(|task| ReusableRun { task, seconds: 1.0, failed: false, score: None }),
         );
         assert!(spread(&job.nest, &all, 5).is_empty());
     }

@@ -29,7 +29,7 @@ fn recorded(
     tasks: impl IntoIterator<Item = u64>,
     takes: impl Fn(u64) -> f64,
 ) -> RecordedDurations {
-    let found = |task| ReusableRun { task, seconds: takes(task), failed: false };
+    let found = |task| ReusableRun { task, seconds: takes(task), failed: false, score: None };
     RecordedDurations::found(job, tasks.into_iter().map(found))
 }
 

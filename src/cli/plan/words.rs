@@ -137,7 +137,57 @@ fn stopping(outlook: &PlanReport) -> Option<String> {
         0 => "",
         _ => ": what is left to do, and how long that takes, is the most",
     };
-    Some(format!("Points of loop {name} are stopped early ({}){most}.", rule.text()))
+    let runs = runs_made(outlook, name);
+    Some(format!("Points of loop {name} are stopped early ({}){most}.{runs}", rule.text()))
+}
+
+/// How many runs are made in all, and what that stands on.
+fn runs_made(outlook: &PlanReport, name: &str) -> String {
+    let Some(groups) = outlook.durations.decided() else { return String::new() };
+    let nest = &outlook.job.nest;
+    let Some(made) = groups.made(nest) else {
+        return format!(
+            "\nHow many runs that saves is not known: no group over {name} is decided by runs that are there. A pilot of whole groups tells, such as a start with --only."
+        );
+    };
+    let (runs, tasks) = (count(made.runs), things(nest.tasks(), "run"));
+    let folder = outlook
+        .out
+        .as_ref()
+        .map_or(String::new(), |out| visible(&format!(" in {}", out.display())));
+    let decided = format!(
+        "{} of {} over {name} that {} decided{folder}",
+        count(groups.decided),
+        things(groups.groups, "group"),
+        if groups.decided == 1 { "is" } else { "are" },
+    );
+    let mut text = match (made.is_exact, groups.decided == groups.groups) {
+        (true, true) => format!("\nIn all {runs} of {tasks} are made: all groups are decided."),
+        (true, false) => format!("\nIn all {runs} of {tasks} are made, whatever the scores."),
+        (false, _) if groups.decided == 1 => format!(
+            "\nIn all about {runs} of {tasks} are made, judged by {decided}; one tells nothing of how they differ."
+        ),
+        (false, _) => format!(
+            "\nIn all about {runs} of {tasks} are made ({} to {}), judged by {decided}.",
+            count(made.least),
+            count(made.most)
+        ),
+    };
+    let left = outlook.durations.left();
+    let to_do = made.runs.saturating_sub(outlook.durations.done()).min(left);
+    if let Some(prediction) = outlook.prediction.as_ref().filter(|_| to_do < left) {
+        let part = to_do as f64 / left as f64;
+        let (takes, all) = (prediction.total.middle * part, prediction.total.middle);
+        let _ = write!(
+            text,
+            " So about {} of the {} that may be left would be made, {} of {} one after another if those skipped take as long as others; the times below, the number of workers and the limit for Slurm are for all of them, to be safe.",
+            count(to_do),
+            things(left, "task"),
+            seconds(takes),
+            seconds(all),
+        );
+    }
+    text
 }
 
 fn order(job: &Job) -> String {

@@ -5,6 +5,7 @@
 //! What earlier starts have computed is a result like others, once it is asked for.
 
 mod group;
+mod known;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,6 +13,7 @@ use std::ops::Range;
 use crate::master::groups::KnownRun;
 use crate::model::{Completeness, Key, LoopNest, Scored, StopRule, StoppedPoint, chooser, stop_of};
 use group::StoppingGroup;
+pub(crate) use known::KnownDecisions;
 
 /// What the master has to do next for a group.
 #[derive(Debug, PartialEq)]

@@ -1,0 +1,127 @@
+//! How many runs a job that stops points will make, judged by the groups that the runs in the folder decide.
+
+use crate::job::Job;
+use crate::master::KnownDecisions;
+use crate::model::{Key, LoopNest, ScoreRange, StopRule, stop_of};
+use crate::store::ReusableRun;
+
+/// Of all groups of the loop that stops points, how many are decided, and what was asked for in them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct DecidedGroups {
+    pub(crate) groups: u64,
+    pub(crate) decided: u64,
+    /// Tasks that were asked for in these, of so many.
+    asked: u64,
+    of: u64,
+    /// The least and the greatest share that was asked for in a group.
+    least: f64,
+    most: f64,
+    /// The number for the whole job, where it follows from the sizes alone.
+    exact: Option<u64>,
+}
+
+/// The number of runs that a job makes in all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RunsMade {
+    pub(crate) runs: u64,
+    /// If groups that are not decided are like the one with the least, or the most.
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+    pub(crate) is_exact: bool,
+}
+
+impl DecidedGroups {
+    /// The number of runs that are made in all; `None` if nothing tells.
+    pub(crate) fn made(&self, nest: &LoopNest) -> Option<RunsMade> {
+        if let Some(runs) = self.exact {
+            return Some(RunsMade { runs, least: runs, most: runs, is_exact: true });
+        }
+        if self.decided == 0 {
+            return None;
+        }
+        let open = (nest.tasks() - self.of) as f64;
+        let with = |share: f64| self.asked + (share * open).round() as u64;
+        let runs = with(self.asked as f64 / self.of as f64);
+        let is_exact = self.decided == self.groups;
+        Some(RunsMade { runs, least: with(self.least), most: with(self.most), is_exact })
+    }
+}
+
+/// Gathers the runs of one group after another.
+pub(super) struct GroupGatherer<'a> {
+    nest: &'a LoopNest,
+    level: usize,
+    range: Option<ScoreRange>,
+    decisions: KnownDecisions,
+    group: u64,
+    runs: Vec<(u64, f64)>,
+    found: DecidedGroups,
+}
+
+impl GroupGatherer<'_> {
+    /// `None` if the job stops no points.
+    pub(super) fn of(job: &Job) -> Option<GroupGatherer<'_>> {
+        let nest = &job.nest;
+        let (level, rule) = stop_of(nest)?;
+        let mut decisions = KnownDecisions::of(nest, job.policy.require)?;
+        let groups = nest.keys(level);
+        let is_even = (level..nest.depth()).all(|at| nest.sizes(at).0 == nest.sizes(at).1);
+        // How many go on does not depend on which.
+        let exact = match rule {
+            StopRule::Halve { .. } if is_even => {
+                let first = nest.tasks_below(Key { level, index: 0 });
+                let any = decisions.decide(0, first.map(|task| (task, 0.0)));
+                any.map(|group| group.asked.len() as u64 * groups)
+            }
+            _ => None,
+        };
+        let range = match rule {
+            StopRule::Sure(range) => Some(range),
+            StopRule::Halve { .. } => None,
+        };
+        let found = DecidedGroups { groups, exact, least: 1.0, ..DecidedGroups::default() };
+        Some(GroupGatherer { nest, level, range, decisions, group: 0, runs: Vec::new(), found })
+    }
+
+    /// Adds a run. Runs must be added in grid order.
+    pub(super) fn add(&mut self, run: &ReusableRun) {
+        let group = self.nest.ancestor(self.nest.task(run.task), self.level).index;
+        if group != self.group {
+            self.decide();
+            self.group = group;
+        }
+        let score = run.score.filter(|score| self.range.is_none_or(|range| range.contains(*score)));
+        if let (Some(score), false) = (score, run.failed) {
+            self.runs.push((run.task, score));
+        }
+    }
+
+    fn decide(&mut self) {
+        let runs = std::mem::take(&mut self.runs);
+        if runs.is_empty() {
+            return;
+        }
+        let Some(group) = self.decisions.decide(self.group, runs) else { return };
+        let of = self.nest.task_count(Key { level: self.level, index: self.group });
+        let asked = group.asked.len() as u64;
+        let share = asked as f64 / of as f64;
+        let found = &mut self.found;
+        found.decided += 1;
+        found.asked += asked;
+        found.of += of;
+        found.least = found.least.min(share);
+        found.most = found.most.max(share);
+    }
+
+    /// What was found; scores that say nothing decide no group.
+    pub(super) fn end(mut self, has_scores: bool) -> DecidedGroups {
+        self.decide();
+        match has_scores {
+            true => self.found,
+            false => {
+                let DecidedGroups { groups, exact, .. } = self.found;
+                DecidedGroups { groups, exact, ..DecidedGroups::default() }
+            }
+        }
+    }
+}
