@@ -265,7 +265,8 @@ fn a_plan_counts_what_may_be_left_and_not_what_was_skipped() {
     let done = "out: 40 of 144 runs are there and would be reused, 104 are not needed; 0 tasks would be done.";
     contains(&all, &[done, "\nNothing is left to do."]);
     let told = json_of(&desk, &["plan", "job.toml", "--out", "out"]);
-    assert_eq!(told["stop"], json!({ "loop": "alpha", "rule": "stop by halves: halve 3, from 1" }));
+    assert_eq!(told["stop"]["loop"], "alpha");
+    assert_eq!(told["stop"]["rule"], "stop by halves: halve 3, from 1");
     let counts = ["done", "skipped", "left"].map(|key| told[key].as_u64().unwrap());
     assert_eq!(counts, [40, 104, 0]);
     let fresh = desk.says(&["plan", "job.toml", "--out", "out", "--fresh"]);
@@ -306,8 +307,10 @@ fn a_plan_judges_what_is_saved_surely_by_the_groups_that_are_decided() {
     let desk = desk(&surely());
     let told = desk.says(&["plan", "job.toml", "--out", "out"]);
     contains(&told, &["How many runs that saves is not known: no group over alpha is decided"]);
-    // Both data sets have the same scores, and all runs of one of them are there.
-    desk.run(gridmpi(), &["run", "job.toml", "--out", "out", "--only", "d=a"]).exits(0);
+    // Both data sets have the same scores, and one of them was computed before.
+    desk.write("job.toml", &surely().replace("[\"a\", \"b\"]", "[\"a\"]"));
+    run(&desk).exits(0);
+    desk.write("job.toml", &surely());
     let told = json_of(&desk, &["plan", "job.toml", "--out", "out"]);
     let stop = &told["stop"];
     assert_eq!((&stop["groups"], &stop["decided"]), (&json!(2), &json!(1)));

@@ -147,7 +147,7 @@ fn runs_made(outlook: &PlanReport, name: &str) -> String {
     let nest = &outlook.job.nest;
     let Some(made) = groups.made(nest) else {
         return format!(
-            "\nHow many runs that saves is not known: no group over {name} is decided by runs that are there. A pilot of whole groups tells, such as a start with --only."
+            "\nHow many runs that saves is not known: no group over {name} is decided by runs that are there. Some whole groups tell: start the job with fewer of them, or interrupt it."
         );
     };
     let (runs, tasks) = (count(made.runs), things(nest.tasks(), "run"));
