@@ -293,6 +293,9 @@ fn a_plan_says_how_many_runs_halves_make_without_any() {
     let stop = &json_of(&desk, &["plan", "job.toml", "--out", "out"])["stop"];
     let all = json!({ "least": 40, "expected": 40, "most": 40, "exact": true });
     assert_eq!((&stop["runs"], &stop["decided"]), (&all, &json!(0)));
+    // Of 10 runs spread over the grid, about 3 are asked for.
+    let piloted = desk.says(&["plan", "job.toml", "--out", "piloted", "--pilot", "10"]);
+    contains(&piloted, &["So about 37 of the 134 tasks that may be left would be made, "]);
     run(&desk).exits(0);
     assert_eq!(desk.sql("SELECT count(*) FROM runs"), ["40"]);
     let told = desk.says(&["plan", "job.toml", "--out", "out"]);
@@ -322,6 +325,8 @@ fn a_plan_judges_what_is_saved_surely_by_the_groups_that_are_decided() {
         "\nIn all about {expected} of 144 runs are made, judged by 1 of 2 groups over alpha that is decided in out; one tells nothing of how they differ."
     );
     contains(&text, &[&judged]);
+    let (there, left) = (expected / 2, 144 - expected / 2);
+    contains(&text, &[&format!("So about {there} of the {left} tasks that may be left")]);
     // An empty folder makes as many.
     let ran = desk.run(gridmpi(), &["job.toml", "--out", "fresh"]).exits(0);
     contains(&ran.stderr, &[&format!("{} of 144 runs were not needed", 144 - expected)]);

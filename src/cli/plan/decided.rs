@@ -45,6 +45,17 @@ impl DecidedGroups {
         let is_exact = self.decided == self.groups;
         Some(RunsMade { runs, least: with(self.least), most: with(self.most), is_exact })
     }
+
+    /// How many of the runs that are made in all are left to do, if so many are there. In groups that are not decided,
+    /// those that are there are taken to be asked for as often as others.
+    pub(crate) fn to_do(&self, nest: &LoopNest, made: u64, done: u64) -> u64 {
+        let open = nest.tasks() - self.of;
+        if done < self.asked || open == 0 {
+            return made.saturating_sub(done); // none of them counts where nothing is reused
+        }
+        let missing = open.saturating_sub(done - self.asked) as f64 / open as f64;
+        ((made - self.asked) as f64 * missing).round() as u64
+    }
 }
 
 /// Gathers the runs of one group after another.

@@ -174,7 +174,7 @@ fn runs_made(outlook: &PlanReport, name: &str) -> String {
         ),
     };
     let left = outlook.durations.left();
-    let to_do = made.runs.saturating_sub(outlook.durations.done()).min(left);
+    let to_do = groups.to_do(nest, made.runs, outlook.durations.done()).min(left);
     if let Some(prediction) = outlook.prediction.as_ref().filter(|_| to_do < left) {
         let part = to_do as f64 / left as f64;
         let (takes, all) = (prediction.total.middle * part, prediction.total.middle);
