@@ -393,7 +393,8 @@ mod tests {
             if points[1] == 0 { 1.0 } else { 40.0 }
         };
         // The first fold of each: the other takes as long.
-        let run = |task: u64| ReusableRun { task, seconds: takes(task), failed: false };
+        let run =
+            |task: u64| ReusableRun { task, seconds: takes(task), failed: false, score: None };
         let known = RecordedDurations::found(&job, (0..20).step_by(2).map(run));
         for task in 0..20 {
             let expected = known.expect(task).unwrap();
