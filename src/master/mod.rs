@@ -48,6 +48,7 @@ use leases::Leases;
 pub(crate) use leases::WAIT_FOR_SILENT;
 use queue::TaskQueue;
 use stopping::EarlyStopping;
+#[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use stopping::KnownDecisions;
 use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;

@@ -13,6 +13,7 @@ use std::ops::Range;
 use crate::master::groups::KnownRun;
 use crate::model::{Completeness, Key, LoopNest, Scored, StopRule, StoppedPoint, chooser, stop_of};
 use group::StoppingGroup;
+#[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use known::KnownDecisions;
 
 /// What the master has to do next for a group.
