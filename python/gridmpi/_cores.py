@@ -1,4 +1,5 @@
 # Runs in a Python child of a worker, as _child.py does: what a task starts within itself gets the cores of the task.
+import contextlib
 import importlib
 import importlib.machinery
 import os
@@ -56,7 +57,10 @@ def limited(kind: Any, serial: Any, cores: int) -> Any:
         def configure(self, n_jobs: Any = 1, **keys: Any) -> Any:
             self._threads = max(cores // self.effective_n_jobs(n_jobs), 1)
             if not uses_threads and not getattr(kind, "supports_inner_max_num_threads", False):
-                keys = {"initializer": few_threads, "initargs": (self._threads,), **keys}
+                # Processes that are not forked find it by its name, and the module of this file they do not find.
+                with contextlib.suppress(ImportError):
+                    few = importlib.import_module("threadpoolctl").threadpool_limits
+                    keys = {"initializer": few, "initargs": (self._threads,), **keys}
             asked = self.inner_max_num_threads
             self.inner_max_num_threads = min(asked or cores, self._threads)
             try:
