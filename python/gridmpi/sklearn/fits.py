@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -11,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,41 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
     if not tasks:
         return []
     tasks = [without_context(one) for one in tasks]
-    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
-    keys.update({"workers": int(workers)} if workers is not None else {})
-    if results is None:
-        # Ranks on other hosts see the working folder, but no folder of temporary files.
-        with folder_of("search", os.getcwd() if mpi else None) as private:
-            rows = made(tasks, name, Path(private), keys | {"version": "1"})
-    else:
-        version = digest_of(tasks)
-        folder = Path(os.path.abspath(results)) / version
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = complete(folder, len(tasks)) or made(tasks, name, folder, keys | {"version": version})
+    version = digest_of(tasks) if results is not None else "1"
+    with folder_for(results, version, mpi) as folder:
+        rows = complete(folder, len(tasks)) or made(tasks, name, folder, {"version": version, **options(workers, mpi)})
     kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
     say(kept)
     return [one["found"] for one in kept]
+
+
+@contextlib.contextmanager
+def folder_for(results: Any, version: str, mpi: Any) -> Iterator[Path]:
+    """The folder of a search: one among the results, named by what it is made of; without results, one that goes away."""
+    if results is None:
+        # Ranks on other hosts see the working folder, but no folder of temporary files.
+        with folder_of("search", os.getcwd() if mpi else None) as private:
+            yield Path(private)
+    else:
+        folder = Path(os.path.abspath(results)) / version
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+def options(workers: int | None, mpi: Any) -> dict[str, Any]:
+    """How a run is started, as keys of `Nest.start`; numbers of NumPy's are none there."""
+    return {"workers": None if workers is None else int(workers), "mpi": mpi}
 
 
 def complete(folder: Path, count: int) -> list[Any] | None:
     """The runs in a folder, if all are there and nobody is at it: then no data are written, and no process is started."""
     if not (folder / RUNS / STORE).is_file() or any(folder.glob(f"{FITS}*")):
         return None
+    return rows_of(folder, count)
+
+
+def rows_of(folder: Path, count: int) -> list[Any] | None:
+    """The runs in a folder, if all are there and none has failed."""
     rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
     return rows if len(rows) == count and all(row["status"] == "ok" for row in rows) else None
 
@@ -95,8 +111,8 @@ def finished(run: Run, folder: Path, place: Path, count: int) -> list[Any]:
         raise_first(place)
         raise
     raise_first(place)
-    rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
-    if any(row["status"] != "ok" for row in rows) or len(rows) != count:
+    rows = rows_of(folder, count)
+    if rows is None:
         raise failed(Results(folder / RUNS), run._log, "")
     return rows
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,9 +16,8 @@ from sklearn.exceptions import FitFailedWarning  # type: ignore[import-untyped,u
 
 from ..digests import ATOMS, Contents, comparing
 from ..nest import Nest
-from ..process import folder_of
 from . import member, store, task
-from .fits import FITS, RUNS, SHOWN, WAY_OUT, finished, say, versions
+from .fits import FITS, RUNS, SHOWN, WAY_OUT, finished, folder_for, options, say, versions
 from .given import Model, Pair
 
 # Files for which `version` stands. The child that has imported them to check them goes on as one of a worker's.
@@ -64,18 +61,12 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
     of_split = range(max(splits.values())) if len(set(splits.values())) == 1 else member.splits_of(splits)
     nest = nest.loop("split", of_split, reduce="join" if metric else None)
     keys: dict[str, Any] = {"final": member.refits()} if metric else {}
-    keys.update({"mpi": mpi} if mpi else {})
-    keys.update({"workers": int(workers)} if workers is not None else {})
-    with contextlib.ExitStack() as stack:
-        if identity:
-            folder = Path(os.path.abspath(results)) / identity.common
-            folder.mkdir(parents=True, exist_ok=True)
-        else:  # as for a search of one data set
-            folder = Path(stack.enter_context(folder_of("search", os.getcwd() if mpi else None)))
-        place = stack.enter_context(tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True))
+    with (folder_for(results, identity.common if identity else "", mpi) as folder,
+          tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True) as place):
         index = write(Path(place), pairs, points)
         run = nest._with(_crunch={"beside": {member.BESIDE: place}}).start(
-            member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop", **keys)
+            member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop",
+            **options(workers, mpi), **keys)
         rows = finished(run, folder, Path(place), len(each) * sum(splits.values()))
         kept = {tuple(row["coordinates"].values()): task.unpacked(row["value"]["kept"]) for row in rows}
         refits = refits_in(folder / RUNS, index, results is not None) if metric else {}
