@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import pickle
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,14 +113,14 @@ def refit(dataset: str, summary: Mapping[str, Any], folder: str) -> dict[str, An
     model, _, of_candidate = index.candidates[summary["winner"]]
     function, (estimator, X, y), by_name = reader.task(index.places[dataset, model][0])
     parameters = reader.task(of_candidate)[1][0]
-    said, begun, error = io.StringIO(), time.perf_counter(), None
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), config_context(**getattr(function, "config", {})):
+    begun, error = time.perf_counter(), None
+    with task.hearing() as heard, config_context(**getattr(function, "config", {})):
         try:
             write(Path(folder) / ESTIMATOR, pickled(refitted(estimator, X, y, by_name, parameters), "the estimator"))
         except Exception as why:  # the caller says it, and meets it itself
             error = f"{type(why).__name__}: {why}"
     seconds = time.perf_counter() - begun
-    return {"fit_time": seconds, "kept": task.packed({"of": summary["winner"], "error": error, **task.words(seen, said)})}
+    return {"fit_time": seconds, "kept": task.packed({"of": summary["winner"], "error": error, **heard})}
 
 
 def refitted(estimator: Any, X: Any, y: Any, by_name: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
