@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import pickle
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ..digests import ATOMS, Contents, comparing
 from ..nest import Nest
 from . import member, store, task
 from .fits import FITS, RUNS, SHOWN, WAY_OUT, finished, folder_for, options, say, versions
+from .found import read
 from .given import Model, Pair
 
 # Files for which `version` stands. The child that has imported them to check them goes on as one of a worker's.
@@ -31,8 +34,8 @@ class Stream:
 
     fits: Mapping[tuple[str, str], list[Any]]
     """What each fit of a data set and a model has returned, in scikit-learn's order."""
-    refits: Mapping[str, tuple[str, int, bytes | Path]]
-    """By data sets: the model and the candidate that were fitted again, and the pickle of the estimator, or where it is."""
+    refits: Mapping[tuple[str, str, int], Callable[[], Any]]
+    """By data set, model and candidate, those that were fitted again: what reads the estimator."""
 
 
 def here(pairs: Sequence[Pair]) -> Stream:
@@ -73,7 +76,7 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
     say([*kept.values(), *(one for one, _ in refits.values())])
     fits = {(dataset, model): [kept[dataset, point, split]["found"] for point in of_model for split in range(count)]
             for dataset, count in splits.items() for model, of_model in points.items()}
-    return Stream(fits, {dataset: found for dataset, (_, found) in refits.items()})
+    return Stream(fits, {of: reads for of, (_, reads) in refits.items()})
 
 
 def models_of(pairs: Sequence[Pair]) -> dict[str, Model]:
@@ -97,8 +100,8 @@ def write(place: Path, pairs: Sequence[Pair], points: Mapping[str, Sequence[str]
     return index
 
 
-def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[str, Any]:
-    """What final calls have kept, by data sets: for `say`, and of a `Stream`."""
+def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[tuple[str, str, int], Any]:
+    """What final calls have kept, by data set, model and candidate: for `say`, and of a `Stream`."""
     found = {}
     for group in json.loads((runs / "summary.json").read_text(encoding="utf-8"))["groups"]:
         final = group.get("final") or {}
@@ -110,7 +113,8 @@ def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[str, Any]:
                               f"{kept['error']}", FitFailedWarning, stacklevel=4)
                 continue
             path = runs / final["folder"] / member.ESTIMATOR
-            found[dataset] = kept, (model, at, path if stays else path.read_bytes())
+            reads = functools.partial(read, path) if stays else functools.partial(pickle.loads, path.read_bytes())
+            found[dataset, model, at] = kept, reads
     return found
 
 
