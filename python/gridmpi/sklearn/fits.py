@@ -12,13 +12,13 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ignore]
 
-from ..digests import Contents, comparing
+from ..digests import ATOMS, Contents, comparing
 from ..errors import Error
 from ..exact import STORE
 from ..nest import Nest
@@ -156,24 +156,29 @@ def digest_of(tasks: Sequence[Task]) -> str:
     """The content of what the fits are given, and the versions of what makes them."""
     given = [[*zip(("estimator", "X", "y"), one[1]), *((name, one[2][name]) for name in one[2] if name not in PASSING)]
              for one in tasks]
-    config = getattr(tasks[0][0], "config", {})
     contents = Contents()
     for what, value in (pair for one in given for pair in one):
-        with comparing(what, WAY_OUT):
-            contents.alone(value)
+        if type(value) not in ATOMS:
+            with comparing(what, WAY_OUT):
+                contents.alone(value)
     with comparing("the search", WAY_OUT):
         contents.add("the search", given)
-        contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
-        contents.add("versions", versions(tasks))
+        contents.add("scikit-learn's configuration", configuration(tasks[0][0]))
+        contents.add("versions", versions(tasks[0][1][0], [one[2].get("parameters") or {} for one in tasks]))
     return hashlib.blake2b(contents.digest().encode(), digest_size=8).hexdigest()
 
 
-def versions(tasks: Sequence[Task]) -> dict[str, str]:
-    """Those of the packages that estimators are made of."""
-    estimators = [tasks[0][1][0], *(value for one in tasks for value in (one[2].get("parameters") or {}).values())]
+def configuration(function: Any) -> dict[str, Any]:
+    """Those of scikit-learn's settings that scores may depend on, as the function of a fit has them."""
+    config = getattr(function, "config", {})
+    return {name: config[name] for name in config if name not in SHOWN}
+
+
+def versions(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Those of the packages that an estimator and the parameters to try are made of."""
     names = {"sklearn", "numpy", "scipy"}
-    for estimator in {id(one): one for one in estimators}.values():
-        parts = [estimator, *(estimator.get_params().values() if isinstance(estimator, BaseEstimator) else ())]
+    for one in {id(one): one for one in (estimator, *(value for each in candidates for value in each.values()))}.values():
+        parts = [one, *(one.get_params().values() if isinstance(one, BaseEstimator) else ())]
         names.update(type(part).__module__.partition(".")[0] for part in parts)
     found = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(names)}
     return {name: str(version) for name, version in found.items() if version is not None}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..carry import pickled
-from ..functions import write
+from ..functions import FOLDER, write
 from . import task
 
 INDEX = "index-of-search"  # in the folder of the tasks
@@ -108,7 +108,7 @@ def refit(dataset: str, summary: Mapping[str, Any], folder: str) -> dict[str, An
     """Fits the best candidate of a data set again, on all of it."""
     from sklearn import config_context  # type: ignore[import-untyped,unused-ignore]
 
-    place = (Path(folder).parent.parent / "python" / BESIDE).read_text(encoding="utf-8")
+    place = (Path(folder).parent.parent / FOLDER / BESIDE).read_text(encoding="utf-8")
     index, reader = opened(place)
     model, _, of_candidate = index.candidates[summary["winner"]]
     function, (estimator, X, y), by_name = reader.task(index.places[dataset, model][0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import pickle
 import tempfile
 import warnings
@@ -18,8 +17,9 @@ from sklearn.exceptions import FitFailedWarning  # type: ignore[import-untyped,u
 
 from ..digests import ATOMS, Contents, comparing
 from ..nest import Nest
+from ..results import Results
 from . import member, store, task
-from .fits import FITS, RUNS, SHOWN, WAY_OUT, finished, folder_for, options, say, versions
+from .fits import FITS, RUNS, WAY_OUT, configuration, finished, folder_for, options, say, versions
 from .found import read
 from .given import Model, Pair
 
@@ -103,7 +103,7 @@ def write(place: Path, pairs: Sequence[Pair], points: Mapping[str, Sequence[str]
 def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[tuple[str, str, int], Any]:
     """What final calls have kept, by data set, model and candidate: for `say`, and of a `Stream`."""
     found = {}
-    for group in json.loads((runs / "summary.json").read_text(encoding="utf-8"))["groups"]:
+    for group in Results(runs)._written()["groups"]:
         final = group.get("final") or {}
         if final.get("status") == "ok" and isinstance(final.get("value"), dict):
             dataset, kept = group["coordinates"]["dataset"], task.unpacked(final["value"]["kept"])
@@ -137,9 +137,8 @@ class Identity:
                 with comparing(f"model '{model.name}'", WAY_OUT):
                     self._models[model.name] = self._model(pair)
         function, _, by_name = pairs[0].tasks[0]
-        config = getattr(function, "config", {})
         with comparing("the search", WAY_OUT):
-            shared.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
+            shared.add("scikit-learn's configuration", configuration(function))
             shared.add("scoring", [by_name.get("error_score"), by_name.get("return_train_score")])
         self.common = shared.digest()[:16]
 
@@ -147,7 +146,7 @@ class Identity:
         contents, model = Contents(), pair.model
         contents.add("estimator", model.estimator)
         contents.add("scoring", pair.tasks[0][2]["scorer"])
-        contents.add("versions", versions([(None, (model.estimator,), {"parameters": one}) for one in model.candidates]))
+        contents.add("versions", versions(model.estimator, model.candidates))
         self.points[model.name] = [f"{model.name}: {label(one, contents)}" for one in model.candidates]
         return contents.digest()
 
