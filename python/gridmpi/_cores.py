@@ -1,8 +1,10 @@
 # Runs in a Python child of a worker, as _child.py does: what a task starts within itself gets the cores of the task.
+import contextlib
 import importlib
 import importlib.machinery
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -55,14 +57,17 @@ def limited(kind: Any, serial: Any, cores: int) -> Any:
 
         def configure(self, n_jobs: Any = 1, **keys: Any) -> Any:
             self._threads = max(cores // self.effective_n_jobs(n_jobs), 1)
-            if not uses_threads and not getattr(kind, "supports_inner_max_num_threads", False):
-                keys = {"initializer": few_threads, "initargs": (self._threads,), **keys}
             asked = self.inner_max_num_threads
             self.inner_max_num_threads = min(asked or cores, self._threads)
-            try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(setattr, self, "inner_max_num_threads", asked)
+                if not uses_threads and not getattr(kind, "supports_inner_max_num_threads", False):
+                    stack.enter_context(variables(self.MAX_NUM_THREADS_VARS, str(self.inner_max_num_threads)))
+                    # Processes that are not forked find it by its name, and the module of this file they do not find.
+                    with contextlib.suppress(ImportError):
+                        few = importlib.import_module("threadpoolctl").threadpool_limits
+                        keys = {"initializer": few, "initargs": (self._threads,), **keys}
                 return super().configure(n_jobs, **keys)
-            finally:
-                self.inner_max_num_threads = asked
 
         def start_call(self) -> None:
             super().start_call()
@@ -81,6 +86,21 @@ def limited(kind: Any, serial: Any, cores: int) -> Any:
 
     Limited.__name__ = Limited.__qualname__ = kind.__name__
     return Limited
+
+
+@contextlib.contextmanager
+def variables(names: "list[str]", value: str) -> Iterator[None]:
+    """Sets variables for processes that begin meanwhile: libraries that one loads later have so many threads."""
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, value))
+    try:
+        yield
+    finally:
+        for name, known in before.items():
+            if known is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = known
 
 
 def few_threads(count: int, library: Any = None) -> Any:

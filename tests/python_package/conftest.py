@@ -1,8 +1,10 @@
 """What the tests of the Python package share: a folder of their own, and scripts that are run in it."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,30 @@ class Desk:
         """Runs a script in the folder."""
         self.write(name, text)
         return self.python(name, *words, **more)
+
+    def search_goes_on_after_a_kill(self, text, says, fits=12):
+        """Kills a script, whose search of so many fits is kept in `kept`, after some of them, and runs it again: that makes the others.
+        Each fit takes `PAUSE` seconds and is noted in `calls`.
+        """
+        self.write("slow.py", text)
+        calls = self.folder / "calls"
+        process = subprocess.Popen([sys.executable, "slow.py"], cwd=self.folder, env=self.environment(PAUSE="0.5"))
+        until = time.monotonic() + 200
+        while not calls.exists() or len(calls.read_text().splitlines()) < 3:
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        status = next(self.folder.glob("kept/*/runs/status.json"))
+        while json.loads(status.read_text())["state"] == "running":  # it ends in order with its caller
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(0.5)
+        before = self.calls()
+        assert self.python("slow.py", PAUSE="0").ends().out == says
+        after = self.calls()
+        assert 3 <= before < fits and fits - before <= after <= fits - before + 1, (before, after)
+        assert not list(self.folder.glob("kept/*/fits-*")), "the copy of the data of the killed one is gone"
 
     def calls(self):
         """How many calls were noted in the file `calls` since the last look."""

@@ -101,6 +101,30 @@ def test_omp_num_threads_of_the_user_counts_as_the_cores(desk):
     assert all(numbers == [1, 1, 1] for one in found for numbers in one.values()), found
 
 
+def test_processes_that_are_not_forked_begin_and_have_their_threads(desk):
+    desk.write("noted.py", NOTED)
+    ran = desk.script("""
+import json, os
+import gridmpi
+import joblib
+from noted import job, most
+
+
+def look(n_jobs):
+    before = dict(os.environ)
+    with joblib.parallel_config("multiprocessing"):
+        jobs = joblib.Parallel(n_jobs)(joblib.delayed(job)() for _ in range(6))
+    assert os.environ == before
+    return [*most(jobs), os.getpid() in {one[0] for one in jobs}]
+
+
+if __name__ == "__main__":
+    print(json.dumps(gridmpi.map(look, [4], workers=1, timeout=120)))
+""", OMP_NUM_THREADS="2", JOBLIB_START_METHOD="spawn").ends()
+    (jobs, threads, within, is_here), = json.loads(ran.out)
+    assert jobs <= 2 and threads == 1 and within == 1 and not is_here, ran.out
+
+
 def test_fits_of_a_search_have_the_cores_of_a_worker(desk):
     desk.write("noted.py", NOTED)
     ran = desk.script("""

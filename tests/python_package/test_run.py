@@ -433,10 +433,10 @@ def test_keys_are_refused_in_words(desk, keys, said):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", ".hidden", "a\0b", "\ud800"])
-def test_a_name_that_names_no_folder_is_refused_before_anything_is_written(desk, name):
+def test_a_name_that_names_no_folder_is_refused_before_anything_is_written(desk, monkeypatch, name):
     inner = desk.folder / "inner"
     inner.mkdir()
-    os.chdir(inner)
+    monkeypatch.chdir(inner)
     with pytest.raises(gridmpi.Error, match="names none: use letters, digits, '-' or '_'"):
         gridmpi.Nest(name).loop("x", [1]).run(abs)
     assert [path.name for path in desk.folder.rglob("*")] == ["inner"]

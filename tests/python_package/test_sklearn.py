@@ -1,12 +1,10 @@
 """scikit-learn's searches, run by gridmpi: equal to scikit-learn's own to the last bit, and kept."""
 
-import json
 import os
 import pickle
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -100,10 +98,9 @@ def test_what_is_kept_is_not_made_again_and_other_data_have_their_own_folder(des
 
 
 SLOW = """
-import os, sys, time
+import os, time
 from sklearn.linear_model import Ridge
 from sklearn.datasets import make_regression
-from gridmpi.process import folder_of, in_words
 from gridmpi.sklearn import GridSearchCV
 
 class Slow(Ridge):
@@ -121,26 +118,7 @@ print(search.best_params_["alpha"])
 
 def test_a_search_that_was_killed_goes_on(desk):
     pytest.importorskip("cloudpickle")
-    desk.write("slow.py", SLOW)
-    calls = desk.folder / "calls"
-    process = subprocess.Popen([sys.executable, "slow.py"], cwd=desk.folder, env=desk.environment(PAUSE="0.5"))
-    until = time.monotonic() + 200
-    while not calls.exists() or len(calls.read_text().splitlines()) < 3:
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    status = next(desk.folder.glob("kept/*/runs/status.json"))
-    while json.loads(status.read_text())["state"] == "running":  # it ends in order with its caller
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    time.sleep(0.5)
-    before = desk.calls()
-    ran = desk.python("slow.py", PAUSE="0").ends()
-    assert ran.out == "1.0\n"
-    after = desk.calls()
-    assert 3 <= before < 12 and 12 - before <= after <= 12 - before + 1, (before, after)
-    assert not list(desk.folder.glob("kept/*/fits-*")), "the copy of the data of the killed one is gone"
+    desk.search_goes_on_after_a_kill(SLOW, "1.0\n")
 
 
 class NoSuch(Exception):

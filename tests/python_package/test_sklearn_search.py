@@ -2,13 +2,9 @@
 
 import doctest
 import importlib
-import json
 import pickle
-import signal
 import subprocess
-import sys
 import threading
-import time
 import warnings
 
 import numpy as np
@@ -180,12 +176,10 @@ def test_parameters_that_no_text_says_count_by_content(desk):
 
 
 SLOW = """
-import os, sys, time
+import os, time
 from sklearn.linear_model import Ridge
 from sklearn.datasets import make_regression
 from gridmpi.sklearn import search
-from gridmpi.sklearn.given import pairs_of
-from gridmpi.sklearn.stream import Identity
 
 class Slow(Ridge):
     def fit(self, X, y):
@@ -202,25 +196,7 @@ print({name: one.parameters["alpha"] for name, one in found.best.items()})
 
 def test_a_search_that_was_killed_goes_on(desk):
     pytest.importorskip("cloudpickle")
-    desk.write("slow.py", SLOW)
-    calls = desk.folder / "calls"
-    process = subprocess.Popen([sys.executable, "slow.py"], cwd=desk.folder, env=desk.environment(PAUSE="0.5"))
-    until = time.monotonic() + 200
-    while not calls.exists() or len(calls.read_text().splitlines()) < 3:
-        assert process.poll() is None and time.monotonic() < until
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    status = next(desk.folder.glob("kept/*/runs/status.json"))
-    while json.loads(status.read_text())["state"] == "running":  # it ends in order with its caller
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    time.sleep(0.5)
-    before = desk.calls()
-    assert desk.python("slow.py", PAUSE="0").ends().out == "{'a': 1.0, 'b': 1.0}\n"
-    after = desk.calls()
-    assert 3 <= before < 12 and 12 - before <= after <= 12 - before + 1, (before, after)
-    assert not list(desk.folder.glob("kept/*/fits-*")), "the copy of the data of the killed one is gone"
+    desk.search_goes_on_after_a_kill(SLOW, "{'a': 1.0, 'b': 1.0}\n")
 
 
 class NoSuch(Exception):

@@ -25,6 +25,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
+        importlib.import_module("sklearn")  # before joblib, which it brings along: the error names what to install
         module = importlib.import_module(f".{PLACES[name]}", __name__)
     except ModuleNotFoundError as error:
         if error.name != "sklearn":

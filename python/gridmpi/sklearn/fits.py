@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -11,13 +12,13 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator  # type: ignore[import-untyped,unused-ignore]
 
-from ..digests import Contents, comparing
+from ..digests import ATOMS, Contents, comparing
 from ..errors import Error
 from ..exact import STORE
 from ..nest import Nest
@@ -50,26 +51,41 @@ def outcomes(tasks: Sequence[Task], name: str, results: Any, workers: int | None
     if not tasks:
         return []
     tasks = [without_context(one) for one in tasks]
-    keys: dict[str, Any] = {"mpi": mpi} if mpi else {}
-    keys.update({"workers": int(workers)} if workers is not None else {})
-    if results is None:
-        # Ranks on other hosts see the working folder, but no folder of temporary files.
-        with folder_of("search", os.getcwd() if mpi else None) as private:
-            rows = made(tasks, name, Path(private), keys | {"version": "1"})
-    else:
-        version = digest_of(tasks)
-        folder = Path(os.path.abspath(results)) / version
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = complete(folder, len(tasks)) or made(tasks, name, folder, keys | {"version": version})
+    version = digest_of(tasks) if results is not None else "1"
+    with folder_for(results, version, mpi) as folder:
+        rows = complete(folder, len(tasks)) or made(tasks, name, folder, {"version": version, **options(workers, mpi)})
     kept = [task.unpacked(row["value"]["kept"]) for row in sorted(rows, key=lambda row: int(row["task"]))]
     say(kept)
     return [one["found"] for one in kept]
+
+
+@contextlib.contextmanager
+def folder_for(results: Any, version: str, mpi: Any) -> Iterator[Path]:
+    """The folder of a search: one among the results, named by what it is made of; without results, one that goes away."""
+    if results is None:
+        # Ranks on other hosts see the working folder, but no folder of temporary files.
+        with folder_of("search", os.getcwd() if mpi else None) as private:
+            yield Path(private)
+    else:
+        folder = Path(os.path.abspath(results)) / version
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+def options(workers: int | None, mpi: Any) -> dict[str, Any]:
+    """How a run is started, as keys of `Nest.start`; numbers of NumPy's are none there."""
+    return {"workers": None if workers is None else int(workers), "mpi": mpi}
 
 
 def complete(folder: Path, count: int) -> list[Any] | None:
     """The runs in a folder, if all are there and nobody is at it: then no data are written, and no process is started."""
     if not (folder / RUNS / STORE).is_file() or any(folder.glob(f"{FITS}*")):
         return None
+    return rows_of(folder, count)
+
+
+def rows_of(folder: Path, count: int) -> list[Any] | None:
+    """The runs in a folder, if all are there and none has failed."""
     rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
     return rows if len(rows) == count and all(row["status"] == "ok" for row in rows) else None
 
@@ -95,8 +111,8 @@ def finished(run: Run, folder: Path, place: Path, count: int) -> list[Any]:
         raise_first(place)
         raise
     raise_first(place)
-    rows: list[Any] = verb(["runs", str(folder / RUNS), "--format", "json"])
-    if any(row["status"] != "ok" for row in rows) or len(rows) != count:
+    rows = rows_of(folder, count)
+    if rows is None:
         raise failed(Results(folder / RUNS), run._log, "")
     return rows
 
@@ -140,24 +156,29 @@ def digest_of(tasks: Sequence[Task]) -> str:
     """The content of what the fits are given, and the versions of what makes them."""
     given = [[*zip(("estimator", "X", "y"), one[1]), *((name, one[2][name]) for name in one[2] if name not in PASSING)]
              for one in tasks]
-    config = getattr(tasks[0][0], "config", {})
     contents = Contents()
     for what, value in (pair for one in given for pair in one):
-        with comparing(what, WAY_OUT):
-            contents.alone(value)
+        if type(value) not in ATOMS:
+            with comparing(what, WAY_OUT):
+                contents.alone(value)
     with comparing("the search", WAY_OUT):
         contents.add("the search", given)
-        contents.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
-        contents.add("versions", versions(tasks))
+        contents.add("scikit-learn's configuration", configuration(tasks[0][0]))
+        contents.add("versions", versions(tasks[0][1][0], [one[2].get("parameters") or {} for one in tasks]))
     return hashlib.blake2b(contents.digest().encode(), digest_size=8).hexdigest()
 
 
-def versions(tasks: Sequence[Task]) -> dict[str, str]:
-    """Those of the packages that estimators are made of."""
-    estimators = [tasks[0][1][0], *(value for one in tasks for value in (one[2].get("parameters") or {}).values())]
+def configuration(function: Any) -> dict[str, Any]:
+    """Those of scikit-learn's settings that scores may depend on, as the function of a fit has them."""
+    config = getattr(function, "config", {})
+    return {name: config[name] for name in config if name not in SHOWN}
+
+
+def versions(estimator: Any, candidates: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Those of the packages that an estimator and the parameters to try are made of."""
     names = {"sklearn", "numpy", "scipy"}
-    for estimator in {id(one): one for one in estimators}.values():
-        parts = [estimator, *(estimator.get_params().values() if isinstance(estimator, BaseEstimator) else ())]
+    for one in {id(one): one for one in (estimator, *(value for each in candidates for value in each.values()))}.values():
+        parts = [one, *(one.get_params().values() if isinstance(one, BaseEstimator) else ())]
         names.update(type(part).__module__.partition(".")[0] for part in parts)
     found = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(names)}
     return {name: str(version) for name, version in found.items() if version is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,11 +31,9 @@ class Best:
     name: str
     parameters: dict[str, Any]
     score: float
-    _kept: bytes | Path | None = field(repr=False)
-    _fitted: Callable[[], Any] | None = field(repr=False)
-    _estimator: Any = field(default=None, repr=False)
+    _made: Callable[[], Any] | None = field(repr=False, compare=False)
 
-    @property
+    @functools.cached_property
     def estimator(self) -> Any:
         """The estimator with these parameters, fitted on the whole data set by a worker. It is read when it is asked for.
 
@@ -42,23 +41,18 @@ class Best:
             Error: the search was made with ``refit=False``, or its folder is gone.
             Exception: that of the fit, if that has failed.
         """
-        if self._estimator is None:
-            if self._kept is not None:
-                self._estimator = pickle.loads(content(self._kept))
-            elif self._fitted is not None:
-                self._estimator = self._fitted()  # the worker could not fit it, or means that differ in the last bit are equal
-            else:
-                raise Error("the search was made with refit=False, so no estimator was fitted on the whole data set")
-        return self._estimator
+        if self._made is None:
+            raise Error("the search was made with refit=False, so no estimator was fitted on the whole data set")
+        return self._made()
 
 
-def content(kept: bytes | Path) -> bytes:
-    if isinstance(kept, bytes):
-        return kept
+def read(path: Path) -> Any:
+    """The estimator in a file."""
     try:
-        return kept.read_bytes()
+        kept = path.read_bytes()
     except OSError as error:
-        raise Error(f"{kept} cannot be read ({error.strerror}): search again") from None
+        raise Error(f"{path} cannot be read ({error.strerror}): search again") from None
+    return pickle.loads(kept)
 
 
 class Bests(dict[str, Best]):

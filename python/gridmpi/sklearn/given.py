@@ -111,7 +111,7 @@ class Pair:
 
     def fit(self, answer: Callable[[Any], Any], level: int = 5) -> None:
         """Scikit-learn's own `fit`, whose fits are answered. Its warnings are those of the caller so many levels up."""
-        token = pending.set(Answers(answer))
+        token = pending.set(answer)
         try:
             with self._said(level):
                 self.search.fit(self.dataset.X, self.dataset.y, **self.dataset.params)
@@ -138,13 +138,6 @@ class Pair:
             raise Error(f"{self.name}: search takes no callbacks of scikit-learn's; GridSearchCV does")
         kept = {name: value for name, value in by_name.items() if name not in ("parameters", "candidate_progress")}
         return function, by_place, kept
-
-
-class Answers:
-    """Takes the place of a search whose fits are to run."""
-
-    def __init__(self, answer: Callable[[Any], Any]) -> None:
-        self.answer = answer
 
 
 def pairs_of(datasets: Any, models: Any, cv: Any, keys: Mapping[str, Any]) -> list[Pair]:

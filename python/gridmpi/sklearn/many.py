@@ -155,9 +155,9 @@ def bests(pairs: Sequence[Pair], found: Mapping[str, Mapping[str, Any]], stream:
             continue
         pair = next(one for one in pairs if (one.dataset.name, one.model.name) == (name, model))
         parameters = pair.model.candidates[at]
-        again = stream.refits.get(name)
-        kept = again[2] if again is not None and again[:2] == (model, at) else None
         _, (estimator, X, y), by_name = pair.tasks[0]
-        fitted = functools.partial(member.refitted, estimator, X, y, by_name, parameters) if refit and kept is None else None
-        best[name] = Best(model, dict(parameters), score, kept, fitted)
+        made = stream.refits.get((name, model, at))
+        if made is None and refit:  # the worker could not fit it, or means that differ in the last bit are equal
+            made = functools.partial(member.refitted, estimator, X, y, by_name, parameters)
+        best[name] = Best(model, dict(parameters), score, made)
     return Bests(best, why)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import pickle
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..carry import pickled
-from ..functions import write
+from ..functions import FOLDER, write
 from . import task
 
 INDEX = "index-of-search"  # in the folder of the tasks
@@ -111,19 +108,19 @@ def refit(dataset: str, summary: Mapping[str, Any], folder: str) -> dict[str, An
     """Fits the best candidate of a data set again, on all of it."""
     from sklearn import config_context  # type: ignore[import-untyped,unused-ignore]
 
-    place = (Path(folder).parent.parent / "python" / BESIDE).read_text(encoding="utf-8")
+    place = (Path(folder).parent.parent / FOLDER / BESIDE).read_text(encoding="utf-8")
     index, reader = opened(place)
     model, _, of_candidate = index.candidates[summary["winner"]]
     function, (estimator, X, y), by_name = reader.task(index.places[dataset, model][0])
     parameters = reader.task(of_candidate)[1][0]
-    said, begun, error = io.StringIO(), time.perf_counter(), None
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said), config_context(**getattr(function, "config", {})):
+    begun, error = time.perf_counter(), None
+    with task.hearing() as heard, config_context(**getattr(function, "config", {})):
         try:
             write(Path(folder) / ESTIMATOR, pickled(refitted(estimator, X, y, by_name, parameters), "the estimator"))
         except Exception as why:  # the caller says it, and meets it itself
             error = f"{type(why).__name__}: {why}"
     seconds = time.perf_counter() - begun
-    return {"fit_time": seconds, "kept": task.packed({"of": summary["winner"], "error": error, **task.words(seen, said)})}
+    return {"fit_time": seconds, "kept": task.packed({"of": summary["winner"], "error": error, **heard})}
 
 
 def refitted(estimator: Any, X: Any, y: Any, by_name: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,10 +14,9 @@ from sklearn.model_selection import _search  # type: ignore[import-untyped,unuse
 from sklearn.utils import parallel  # type: ignore[import-untyped,unused-ignore]
 
 from ..errors import Error
-from .fits import outcomes
 
-pending: ContextVar[Any] = ContextVar("pending", default=None)
-"""The search whose `fit` is about to make its `Parallel`; or what has an ``answer`` to its tasks, which are then not run."""
+pending: ContextVar[Callable[[Iterable[Any]], list[Any] | None] | None] = ContextVar("pending", default=None)
+"""What answers the tasks of the next `Parallel`, which a `fit` is about to make. None leaves them to joblib: no task was taken."""
 
 
 def is_within_another() -> bool:
@@ -27,26 +26,18 @@ def is_within_another() -> bool:
 
 
 class AsNest(joblib.Parallel):  # type: ignore[misc]
-    """joblib's, but for the search that is pending, which it takes."""
+    """joblib's, but for tasks that are answered."""
 
     def __init__(self, *arguments: Any, **keys: Any) -> None:
-        search = pending.get()
-        if search is not None:
+        self._answer = pending.get()
+        if self._answer is not None:
             pending.set(None)
             keys["n_jobs"] = 1  # joblib starts no processes
-        self._nest = None if not hasattr(search, "answer") and (search is None or is_within_another()) else search
         super().__init__(*arguments, **keys)
 
     def __call__(self, tasks: Iterable[Any]) -> Any:
-        search = self._nest
-        if search is None:
-            return super().__call__(tasks)
-        if hasattr(search, "answer"):
-            return search.answer(tasks)
-        workers = search.workers
-        if workers is None and search.n_jobs is not None:
-            workers = joblib.effective_n_jobs(search.n_jobs)
-        return outcomes(list(tasks), type(search).__name__, search.results, workers, search.mpi)
+        found = None if self._answer is None else self._answer(tasks)
+        return super().__call__(tasks) if found is None else found
 
 
 class Parallel(parallel.Parallel, AsNest):  # type: ignore[misc]

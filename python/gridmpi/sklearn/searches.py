@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Iterable
 from typing import Any
 
+import joblib  # type: ignore[import-untyped,unused-ignore]
 import sklearn.model_selection as own  # type: ignore[import-untyped,unused-ignore]
 from sklearn.utils._param_validation import Interval  # type: ignore[import-untyped,unused-ignore]
 
-from .parallel import pending
+from .fits import outcomes
+from .parallel import is_within_another, pending
 
 MORE = {
     "results": [str, os.PathLike, None],
@@ -32,6 +35,7 @@ KEYWORDS = """
 class Search:
     """What both searches share."""
 
+    n_jobs: Any
     results: Any
     workers: Any
     mpi: Any
@@ -49,11 +53,20 @@ class Search:
             gridmpi.Error: gridmpi refused it; the message says why.
             KeyboardInterrupt: after an orderly end; with ``results``, the next call goes on.
         """
-        token = pending.set(self)
+        token = pending.set(self._outcomes)
         try:
             return super().fit(X, y, **params)  # type: ignore[misc]
         finally:
             pending.reset(token)
+
+    def _outcomes(self, tasks: Iterable[Any]) -> list[Any] | None:
+        """What the fits return; None within a worker, where they are serial."""
+        if is_within_another():
+            return None
+        workers = self.workers
+        if workers is None and self.n_jobs is not None:
+            workers = joblib.effective_n_jobs(self.n_jobs)
+        return outcomes(list(tasks), type(self).__name__, self.results, workers, self.mpi)
 
 
 class GridSearchCV(Search, own.GridSearchCV):  # type: ignore[misc]

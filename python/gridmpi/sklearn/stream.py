@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
+import functools
+import pickle
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from sklearn.exceptions import FitFailedWarning  # type: ignore[import-untyped,u
 
 from ..digests import ATOMS, Contents, comparing
 from ..nest import Nest
-from ..process import folder_of
+from ..results import Results
 from . import member, store, task
-from .fits import FITS, RUNS, SHOWN, WAY_OUT, finished, say, versions
+from .fits import FITS, RUNS, WAY_OUT, configuration, finished, folder_for, options, say, versions
+from .found import read
 from .given import Model, Pair
 
 # Files for which `version` stands. The child that has imported them to check them goes on as one of a worker's.
@@ -34,8 +34,8 @@ class Stream:
 
     fits: Mapping[tuple[str, str], list[Any]]
     """What each fit of a data set and a model has returned, in scikit-learn's order."""
-    refits: Mapping[str, tuple[str, int, bytes | Path]]
-    """By data sets: the model and the candidate that were fitted again, and the pickle of the estimator, or where it is."""
+    refits: Mapping[tuple[str, str, int], Callable[[], Any]]
+    """By data set, model and candidate, those that were fitted again: what reads the estimator."""
 
 
 def here(pairs: Sequence[Pair]) -> Stream:
@@ -64,25 +64,19 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
     of_split = range(max(splits.values())) if len(set(splits.values())) == 1 else member.splits_of(splits)
     nest = nest.loop("split", of_split, reduce="join" if metric else None)
     keys: dict[str, Any] = {"final": member.refits()} if metric else {}
-    keys.update({"mpi": mpi} if mpi else {})
-    keys.update({"workers": int(workers)} if workers is not None else {})
-    with contextlib.ExitStack() as stack:
-        if identity:
-            folder = Path(os.path.abspath(results)) / identity.common
-            folder.mkdir(parents=True, exist_ok=True)
-        else:  # as for a search of one data set
-            folder = Path(stack.enter_context(folder_of("search", os.getcwd() if mpi else None)))
-        place = stack.enter_context(tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True))
+    with (folder_for(results, identity.common if identity else "", mpi) as folder,
+          tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True) as place):
         index = write(Path(place), pairs, points)
         run = nest._with(_crunch={"beside": {member.BESIDE: place}}).start(
-            member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop", **keys)
+            member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop",
+            **options(workers, mpi), **keys)
         rows = finished(run, folder, Path(place), len(each) * sum(splits.values()))
         kept = {tuple(row["coordinates"].values()): task.unpacked(row["value"]["kept"]) for row in rows}
         refits = refits_in(folder / RUNS, index, results is not None) if metric else {}
     say([*kept.values(), *(one for one, _ in refits.values())])
     fits = {(dataset, model): [kept[dataset, point, split]["found"] for point in of_model for split in range(count)]
             for dataset, count in splits.items() for model, of_model in points.items()}
-    return Stream(fits, {dataset: found for dataset, (_, found) in refits.items()})
+    return Stream(fits, {of: reads for of, (_, reads) in refits.items()})
 
 
 def models_of(pairs: Sequence[Pair]) -> dict[str, Model]:
@@ -106,10 +100,10 @@ def write(place: Path, pairs: Sequence[Pair], points: Mapping[str, Sequence[str]
     return index
 
 
-def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[str, Any]:
-    """What final calls have kept, by data sets: for `say`, and of a `Stream`."""
+def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[tuple[str, str, int], Any]:
+    """What final calls have kept, by data set, model and candidate: for `say`, and of a `Stream`."""
     found = {}
-    for group in json.loads((runs / "summary.json").read_text(encoding="utf-8"))["groups"]:
+    for group in Results(runs)._written()["groups"]:
         final = group.get("final") or {}
         if final.get("status") == "ok" and isinstance(final.get("value"), dict):
             dataset, kept = group["coordinates"]["dataset"], task.unpacked(final["value"]["kept"])
@@ -119,7 +113,8 @@ def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[str, Any]:
                               f"{kept['error']}", FitFailedWarning, stacklevel=4)
                 continue
             path = runs / final["folder"] / member.ESTIMATOR
-            found[dataset] = kept, (model, at, path if stays else path.read_bytes())
+            reads = functools.partial(read, path) if stays else functools.partial(pickle.loads, path.read_bytes())
+            found[dataset, model, at] = kept, reads
     return found
 
 
@@ -142,9 +137,8 @@ class Identity:
                 with comparing(f"model '{model.name}'", WAY_OUT):
                     self._models[model.name] = self._model(pair)
         function, _, by_name = pairs[0].tasks[0]
-        config = getattr(function, "config", {})
         with comparing("the search", WAY_OUT):
-            shared.add("scikit-learn's configuration", {name: config[name] for name in config if name not in SHOWN})
+            shared.add("scikit-learn's configuration", configuration(function))
             shared.add("scoring", [by_name.get("error_score"), by_name.get("return_train_score")])
         self.common = shared.digest()[:16]
 
@@ -152,7 +146,7 @@ class Identity:
         contents, model = Contents(), pair.model
         contents.add("estimator", model.estimator)
         contents.add("scoring", pair.tasks[0][2]["scorer"])
-        contents.add("versions", versions([(None, (model.estimator,), {"parameters": one}) for one in model.candidates]))
+        contents.add("versions", versions(model.estimator, model.candidates))
         self.points[model.name] = [f"{model.name}: {label(one, contents)}" for one in model.candidates]
         return contents.digest()
 

@@ -9,7 +9,7 @@ import json
 import pickle
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +43,24 @@ class Fits:
 def called(folder: str, number: int, task: Any) -> dict[str, Any]:
     """What a fit returns; the caller reads `kept`, people the scores beside it."""
     function, by_place, by_name = task
-    said = io.StringIO()
-    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
+    with hearing() as heard:
         try:
             found = function(*by_place, **by_name)
         except Exception as error:
             (Path(folder) / ERRORS).mkdir(exist_ok=True)
             write(Path(folder) / ERRORS / str(number), raised(error))
             raise
-    return {"kept": packed({"found": found, **words(seen, said)}), **scores(found)}
+    return {"kept": packed({"found": found, **heard}), **scores(found)}
 
 
-def words(seen: Sequence[warnings.WarningMessage], said: io.StringIO) -> dict[str, Any]:
-    """What was warned of and printed, for the caller to say."""
-    shown = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
-    return {"warnings": shown, "said": said.getvalue()}
+@contextlib.contextmanager
+def hearing() -> Iterator[dict[str, Any]]:
+    """What is warned of and printed meanwhile, for the caller to say: it is in the dict at the end."""
+    heard, said = dict[str, Any](), io.StringIO()
+    with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(said):
+        yield heard
+    heard["warnings"] = [[str(one.message), one.category.__module__, one.category.__qualname__, one.filename, one.lineno] for one in seen]
+    heard["said"] = said.getvalue()
 
 
 def scores(found: Any) -> dict[str, float]:
