@@ -206,6 +206,76 @@ fn a_score_outside_the_range_fails_its_run_in_words() {
     );
 }
 
+/// Runs are records, whose fields say opposite things.
+fn by_field(alpha: &str, fold: &str, range: &str) -> (String, String) {
+    let job = JOB.replace("RULE", SURE).replace("[0, 1]", range);
+    let job = job.replace("\"max\"", alpha).replace("[\"mean\", \"std\"]", fold);
+    let crunch = CRUNCH.replace(
+        "print 0.9 - 0.12 * off + 0.03 * ((a * 7 + f * 5 + d * 3) % 4)",
+        r#"r2 = 0.9 - 0.12 * off + 0.03 * ((a * 7 + f * 5 + d * 3) % 4)
+    printf "{\"score\": %s, \"fit\": {\"r2\": %s}}\n", 5 - r2, r2"#,
+    );
+    (job, crunch)
+}
+
+#[test]
+fn a_field_is_bounded_as_the_score_is() {
+    let mut numbers = Vec::new();
+    for (alpha, fold) in [
+        ("{ max = \"fit.r2\" }", "\"mean\""),
+        ("{ max = \"fit.r2\" }", "[\"mean\", \"std\"]"),
+        ("\"max\"", "{ mean = \"fit.r2\" }"),
+    ] {
+        let (job, crunch) = by_field(alpha, fold, "[0, 1]");
+        let desk = Desk::with_job(&job);
+        desk.script("crunch.sh", &crunch);
+        start(&desk, "out", "2").exits(0);
+        let made = calls(&desk).len();
+        assert!(made < 144, "{made}");
+        desk.write("job.toml", &job.replace(SURE, ""));
+        start(&desk, "full", "2").exits(0);
+        let found = winners(&desk, "out");
+        assert_eq!(found, winners(&desk, "full"));
+        let alphas: Vec<_> = found.iter().map(|best| best["alpha"].clone()).collect();
+        numbers.push((made, alphas));
+        // The range is that of the field, with or without `stop`.
+        for job in [job.replace(SURE, ""), job] {
+            desk.write("job.toml", &job.replace("[0, 1]", "[0, 0.5]"));
+            let ran = start(&desk, "narrow", "2").exits(100);
+            let why = "is outside score_range = [0, 0.5]";
+            assert!(ran.stderr.contains("the field 'fit.r2' with the value 0."), "{}", ran.stderr);
+            assert!(ran.stderr.contains(why), "{}", ran.stderr);
+        }
+    }
+    assert!(numbers.iter().all(|found| *found == numbers[0]), "{numbers:?}");
+}
+
+#[test]
+fn what_compares_two_numbers_of_a_run_is_not_bounded() {
+    for (alpha, fold, why) in [
+        (
+            "{ max = \"fit.r2\" }",
+            "{ mean = \"score\" }",
+            "it compares 'fit.r2', and loop 'fold' inside takes 'score'",
+        ),
+        ("{ max = \"fit.r2\" }", "\"max\"", "'fold' inside takes the score"),
+    ] {
+        let (job, crunch) = by_field(alpha, fold, "[0, 1]");
+        let desk = Desk::with_job(&job);
+        desk.script("crunch.sh", &crunch);
+        let ran = start(&desk, "out", "1").exits(2);
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+    }
+    // An outer loop chooses by another one.
+    let (job, crunch) = by_field("{ max = \"fit.r2\" }", "\"mean\"", "[0, 1]");
+    let job = job.replace("values = [1, 2, 3]\n", "values = [1, 2, 3]\nreduce = \"min\"\n");
+    let desk = Desk::with_job(&job);
+    desk.script("crunch.sh", &crunch);
+    let ran = start(&desk, "out", "1").exits(2);
+    let why = "it compares 'fit.r2', and score_range is that of the score";
+    assert!(ran.stderr.contains(why), "{}", ran.stderr);
+}
+
 #[test]
 fn a_start_that_fails_leaves_no_stopped_points_of_another_grid() {
     let desk = desk(SURE);

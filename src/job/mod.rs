@@ -54,7 +54,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{FileFunction, LoopNest, Points, Policy, Reduce, Value, json_object};
+use crate::model::{
+    FileFunction, LoopNest, Points, Policy, Reduce, RunRange, Value, json_object, run_range,
+};
 use crate::util::error::{Error, Result};
 pub(crate) use child_environment::ChildEnvironment;
 pub(crate) use columns::{FieldNames, MoreColumn, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
@@ -368,6 +370,11 @@ impl Job {
     /// The seed of a task.
     pub(crate) fn task_seed(&self, task: u64) -> u32 {
         self.seeding.seed_of(self.policy.seed, &self.nest, self.nest.task(task))
+    }
+
+    /// What runs have to lie in.
+    pub(crate) fn run_range(&self) -> Option<RunRange<'_>> {
+        run_range(&self.nest, self.policy.score_range)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::reduce::{SCORE, number_at};
 use crate::model::results::{RunError, Scored};
 
 /// When points of a loop that chooses the best one are stopped.
@@ -32,15 +33,45 @@ impl ScoreRange {
     pub(crate) fn best(self, sign: f64) -> f64 {
         if sign > 0.0 { self.most } else { self.least }
     }
+}
 
-    /// A result whose score is not in the range is none.
+/// The range of what points are compared by, which each run must lie in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RunRange<'a> {
+    pub(crate) range: ScoreRange,
+    /// The field of a run that it is the range of; of the score if `None`.
+    pub(crate) field: Option<&'a str>,
+}
+
+impl RunRange<'_> {
+    /// Whether runs that are plain numbers are all within it.
+    pub(crate) fn contains_all(self, numbers: &[f64]) -> bool {
+        // A plain number has no field but its own score.
+        self.field.is_some_and(|field| field != SCORE)
+            || numbers.iter().all(|number| self.range.contains(*number))
+    }
+
+    /// What of a run lies outside it, in words.
+    pub(crate) fn outside(self, scored: &Scored) -> Option<String> {
+        let number = match self.field {
+            Some(field) => number_at(&scored.value.get(), field),
+            None => scored.score,
+        };
+        let number = number.filter(|number| !self.range.contains(*number))?;
+        Some(match self.field {
+            Some(field) => format!("the field '{field}' with the value {number}"),
+            None => format!("the score {number}"),
+        })
+    }
+
+    /// A result that is not in the range is none.
     pub(crate) fn judge(self, scored: Scored) -> Result<Scored, RunError> {
-        match scored.score {
-            Some(score) if !self.contains(score) => {
-                let why = format!("the score {score} is outside score_range = {self}");
+        match self.outside(&scored) {
+            Some(what) => {
+                let why = format!("{what} is outside score_range = {}", self.range);
                 Err(RunError::NoScore { why, value: Box::new(scored.value.into_value()) })
             }
-            _ => Ok(scored),
+            None => Ok(scored),
         }
     }
 }

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::key::Key;
-use crate::model::nest::LoopNest;
+use crate::model::nest::{Loop, LoopNest};
 use crate::model::policy::Completeness;
 use crate::model::reduce::{BestRule, NumberFold, Reduce};
-use crate::model::stop_rule::StopRule;
+use crate::model::stop_rule::{RunRange, ScoreRange, StopRule};
 
 /// A point that was stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +128,49 @@ pub(crate) fn chooser(nest: &LoopNest, level: usize) -> Option<&BestRule> {
     }
 }
 
+/// What of a run decides how the points of a loop with max or min compare: a field, or the score if `None`. An error
+/// where that is not one number alone.
+pub(crate) fn compared_field(nest: &LoopNest, level: usize) -> Result<Option<&str>, String> {
+    let by = |reduce: Option<&'_ Reduce>| match reduce {
+        Some(Reduce::Best(rule)) => rule.by.clone(),
+        Some(Reduce::Fields(list)) => list.by.clone(),
+        _ => None,
+    };
+    let loops = nest.loops();
+    let mut at = level;
+    // What a fold makes the score of its group is that field of what is inside.
+    for (inner, l) in loops.iter().enumerate().skip(level + 1) {
+        let (outside, inside) = (by(loops[at].reduce.as_ref()), by(l.reduce.as_ref()));
+        let carries = !matches!(l.reduce, Some(Reduce::Best(_)));
+        match (outside, inside) {
+            (None, None) => {}
+            (None, Some(_)) => at = inner,
+            (Some(field), Some(other)) if field == other => {}
+            (Some(_), None) if carries => {}
+            (Some(field), inside) => {
+                let inside = inside.map_or("the score".to_string(), |other| format!("'{other}'"));
+                return Err(format!(
+                    "it compares '{field}', and loop '{}' inside takes {inside}: what is compared has to be one number of each run",
+                    l.name
+                ));
+            }
+        }
+    }
+    Ok(match &loops[at].reduce {
+        Some(Reduce::Best(rule)) => rule.by.as_deref(),
+        Some(Reduce::Fields(list)) => list.by.as_deref(),
+        _ => None,
+    })
+}
+
+/// What the range of scores is the range of: what the outermost loop with max or min compares.
+pub(crate) fn run_range(nest: &LoopNest, range: Option<ScoreRange>) -> Option<RunRange<'_>> {
+    let chooses = |l: &Loop| matches!(l.reduce, Some(Reduce::Best(_)));
+    let first = nest.loops().iter().position(chooses);
+    let field = first.and_then(|level| compared_field(nest, level).ok().flatten());
+    range.map(|range| RunRange { range, field })
+}
+
 /// The loop of a nest that is stopped early, and how.
 pub(crate) fn stop_of(nest: &LoopNest) -> Option<(usize, StopRule)> {
     nest.loops().iter().enumerate().find_map(|(level, l)| Some((level, l.stop?)))
@@ -176,15 +219,13 @@ fn check_stop(
     for (at, l) in loops.iter().enumerate().skip(level + 1) {
         let name = &l.name;
         let is_sum = match &l.reduce {
-            Some(Reduce::Best(rule)) if rule.tolerance.is_none() && rule.by.is_none() => false,
-            Some(Reduce::Fields(list)) if list.weight.is_none() && list.by.is_none() => {
-                match list.first().fold {
-                    NumberFold::Sum => true,
-                    NumberFold::Mean | NumberFold::Median => false,
-                    NumberFold::Max | NumberFold::Min => false,
-                    other => return Err(unfit(name, &other.name())),
-                }
-            }
+            Some(Reduce::Best(rule)) if rule.tolerance.is_none() => false,
+            Some(Reduce::Fields(list)) if list.weight.is_none() => match list.first().fold {
+                NumberFold::Sum => true,
+                NumberFold::Mean | NumberFold::Median => false,
+                NumberFold::Max | NumberFold::Min => false,
+                other => return Err(unfit(name, &other.name())),
+            },
             Some(other) => return Err(unfit(name, &other.text())),
             None => return Err(unfit(name, "no reduction")),
         };
@@ -209,9 +250,13 @@ fn check_stop(
     }
     match rule {
         StopRule::Sure(range) => {
-            if let Some(by) = &rule_of.by {
+            let field = compared_field(nest, level)?;
+            let of = run_range(nest, Some(range)).and_then(|range| range.field);
+            if field != of {
+                let [field, of] = [field, of]
+                    .map(|name| name.map_or("the score".to_string(), |name| format!("'{name}'")));
                 return Err(format!(
-                    "it chooses by '{by}', and score_range is that of the score: choose by the score ([crunch] score = \"...\")"
+                    "it compares {field}, and score_range is that of {of}, which the outermost loop with max or min compares"
                 ));
             }
             let sign = rule_of.sign();
@@ -229,6 +274,6 @@ fn check_stop(
 
 fn unfit(name: &str, what: &str) -> String {
     format!(
-        "loop '{name}' inside reduces by {what}; points can be stopped over loops that reduce by mean, sum, median, max or min, without weight or by"
+        "loop '{name}' inside reduces by {what}; points can be stopped over loops that reduce by mean, sum, median, max or min, without weight"
     )
 }

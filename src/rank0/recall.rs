@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
-use crate::model::{GroupSummary, LoopNest, RunError, ScoreRange, Tally, stop_of};
+use crate::model::{GroupSummary, LoopNest, RunError, RunRange, Tally, stop_of};
 use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
 use crate::store::{OpenStore, RecalledGroups};
@@ -31,7 +31,7 @@ pub(super) struct Recall {
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
-    (keep_failed, range, finals): (bool, Option<ScoreRange>, Option<&mut FinalJudge>),
+    (keep_failed, range, finals): (bool, Option<RunRange>, Option<&mut FinalJudge>),
     left_out: Vec<Range<u64>>,
     heard: &[usize],
 ) -> Result<Recall> {
@@ -55,9 +55,9 @@ pub(super) fn recall(
             return Ok(());
         }
         if let (Some(range), Ok(scored)) = (range, &outcome.result)
-            && let Some(score) = scored.score.filter(|score| !range.contains(*score))
+            && let Some(what) = range.outside(scored)
         {
-            return Err(outside(nest, outcome.task, score, range));
+            return Err(outside(nest, outcome.task, &what, range));
         }
         groups.enter(nest, outcome.task, |key, scored| master.know(key, scored))?;
         // Another score computes nothing anew.
@@ -101,15 +101,16 @@ pub(super) fn recall(
     Ok(recall)
 }
 
-/// The error for a stored run whose score is not in the range.
-fn outside(nest: &LoopNest, task: u64, score: f64, range: ScoreRange) -> Error {
+/// The error for a stored run that is not in the range.
+fn outside(nest: &LoopNest, task: u64, what: &str, range: RunRange) -> Error {
     let points: Vec<String> = nest
         .shown(nest.task(task))
         .iter()
         .map(|(name, value)| format!("{name} = {value}"))
         .collect();
     Error::input(format!(
-        "score_range = {range}: the stored run at {} has the score {score}; widen score_range, or take it out",
+        "score_range = {}: the stored run at {} has {what}; widen score_range, or take it out",
+        range.range,
         points.join(", ")
     ))
 }

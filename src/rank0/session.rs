@@ -207,7 +207,7 @@ impl Session {
         let mut finals = finals.map(|found| FinalJudge::new(&job, found, known, keep_failed));
         let heard: Vec<usize> = listeners.iter().map(|(level, _)| *level).collect();
         let from = (&opened, &job.nest);
-        let judge = (keep_failed, job.policy.score_range, finals.as_mut());
+        let judge = (keep_failed, job.run_range(), finals.as_mut());
         let recalled = recall(&mut master, from, judge, left_out, &heard)?;
         let Recall { actions, closed, unheard } = recalled;
         #[cfg(feature = "cli")]

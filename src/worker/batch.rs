@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::executor::{CallResult, OtherResult, call_each};
-use crate::model::{Assignment, LONG, Report, RunBatch, RunError, RunLog, ScoreRange, Scored};
+use crate::model::{Assignment, LONG, Report, RunBatch, RunError, RunLog, RunRange, Scored};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 use crate::worker::output::ThreadOutput;
@@ -106,18 +106,16 @@ impl ThreadBatch {
         }
     }
 
-    /// Runs a batch and reports it; a run fails whose score is outside `range`. `crunch` calls the user's function for one task after another, each of which it
+    /// Runs a batch and reports it; a run fails that is outside `range`. `crunch` calls the user's function for one task after another, each of which it
     /// tells as the current one, until one gives anything but a plain number: it returns how many did, which are in the
     /// slice then, that one, and what is kept of the output of the last one.
     pub(crate) fn crunch(
         &self,
-        (Assignment { first, count, attempt }, range): (Assignment, Option<ScoreRange>),
+        (Assignment { first, count, attempt }, range): (Assignment, Option<RunRange>),
         mut crunch: impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> BatchPart,
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
-        let are_in = |numbers: &[f64]| {
-            range.is_none_or(|range| numbers.iter().all(|number| range.contains(*number)))
-        };
+        let are_in = |numbers: &[f64]| range.is_none_or(|range| range.contains_all(numbers));
         let judged = |result: std::result::Result<Scored, RunError>| match range {
             Some(range) => result.and_then(|scored| range.judge(scored)),
             None => result,

@@ -59,7 +59,7 @@ pub(crate) fn relay(
                 let Assignment { attempt, .. } = tasks;
                 let batch = &connection.batches()[place.thread as usize];
                 let run = one_by_one(|task| CallResult::from(isolated.run(task, attempt)));
-                let tasks = (tasks, job.policy.score_range);
+                let tasks = (tasks, job.run_range());
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {

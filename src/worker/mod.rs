@@ -180,7 +180,7 @@ fn run_thread(
                     (made, other, log)
                 };
                 let batch = &connection.batches()[place.thread as usize];
-                let tasks = (tasks, job.policy.score_range);
+                let tasks = (tasks, job.run_range());
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {

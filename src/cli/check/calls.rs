@@ -109,7 +109,7 @@ fn call(executor: &mut dyn Executor, job: &Job, task: u64) -> Result<Scored, Run
         Ok(CallResult::Other(result)) => (*result)?,
         Err(panic) => return Err(format!("panicked: {}", panic_text(panic.as_ref())).into()),
     };
-    match job.policy.score_range {
+    match job.run_range() {
         Some(range) => range.judge(scored),
         None => Ok(scored),
     }

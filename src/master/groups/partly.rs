@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::open_group::{EndedGroup, OpenGroup};
-use crate::model::{Completeness, Folded, Key, LoopNest, NumberFold, Reduce, Scored, SlotResult};
+use crate::model::{
+    Completeness, Folded, Key, LoopNest, NumberFold, Reduce, Scored, SlotResult, Value, number_at,
+};
 
 /// The runs below a key as far as they are known.
 pub(in crate::master) struct PartlyKnown<'a> {
     pub(in crate::master) nest: &'a LoopNest,
     /// How many of a group's points must have a result, where its loop does not say so.
     pub(in crate::master) require: Completeness,
+    /// The field of a run that is compared; the score if `None`.
+    pub(in crate::master) field: Option<&'a str>,
     /// The results of tasks.
     pub(in crate::master) runs: &'a BTreeMap<u64, KnownRun>,
 }
@@ -46,7 +50,7 @@ impl PartlyKnown<'_> {
                 (Some(KnownRun::Failed), _) => None,
                 (Some(KnownRun::Number(number)), _) => Some(Scored::number(*number)),
                 (Some(KnownRun::Value(scored)), _) => Some(Scored::clone(scored)),
-                (None, Missing::Best { score, .. }) => Some(Scored::number(score)),
+                (None, Missing::Best { score, .. }) => Some(self.run_of(score)),
                 (None, Missing::Beyond { .. }) => None,
             };
             return (SlotResult::of_run(result), run.is_none());
@@ -69,10 +73,10 @@ impl PartlyKnown<'_> {
                 && is_missing
                 && is_sum(l.reduce.as_ref())
                 && require != Completeness::All
-                && item.result.as_ref().is_none_or(|scored| lowers(scored, sign))
+                && item.result.as_ref().is_none_or(|scored| self.lowers(scored, sign))
             {
                 // It adds nothing if it fails, which is better than its best.
-                item = SlotResult::of_run(Some(Scored::number(0.0)));
+                item = SlotResult::of_run(Some(self.run_of(0.0)));
             }
             group.put(slot, item);
         }
@@ -83,12 +87,23 @@ impl PartlyKnown<'_> {
         };
         (SlotResult::of_run(result), is_open)
     }
+
+    /// A run of which this is compared.
+    fn run_of(&self, number: f64) -> Scored {
+        let Some(field) = self.field else { return Scored::number(number) };
+        let value = Value::Record(vec![(field.to_string(), Value::Float(number))]);
+        Scored { score: Some(number), value: value.into(), ..Scored::default() }
+    }
+
+    fn lowers(&self, scored: &Scored, sign: f64) -> bool {
+        let number = match self.field {
+            Some(field) => number_at(&scored.value.get(), field),
+            None => scored.score,
+        };
+        number.is_none_or(|number| sign * number < 0.0)
+    }
 }
 
 fn is_sum(reduce: Option<&Reduce>) -> bool {
     matches!(reduce, Some(Reduce::Fields(list)) if list.first().fold == NumberFold::Sum)
-}
-
-fn lowers(scored: &Scored, sign: f64) -> bool {
-    scored.score.is_none_or(|score| sign * score < 0.0)
 }

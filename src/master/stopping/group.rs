@@ -7,7 +7,7 @@ use crate::master::groups::{KnownRun, Missing, PartlyKnown};
 use crate::master::stopping::GroupStep;
 use crate::model::{
     BestRule, Completeness, Key, LoopNest, ScoreRange, StopReason, StopRule, StoppedPoint, chooser,
-    number_at, step_level,
+    compared_field, number_at, step_level,
 };
 
 /// A group whose points are being decided.
@@ -54,6 +54,8 @@ struct DecisionContext<'a> {
     nest: &'a LoopNest,
     require: Completeness,
     chooser: &'a BestRule,
+    /// The field of a run that is compared; the score if `None`.
+    field: Option<&'a str>,
     /// The loop whose points are added from decision to decision.
     step: usize,
 }
@@ -109,7 +111,9 @@ impl StoppingGroup {
         self.decisions += 1;
         let chooser = chooser(nest, self.key.level).expect("checked before the start");
         let step = step_level(rule, nest, self.key.level);
-        let context = DecisionContext { nest, require, chooser, step };
+        // Halves compare what is there, so it need not be one number of each run.
+        let field = compared_field(nest, self.key.level).unwrap_or_default();
+        let context = DecisionContext { nest, require, chooser, field, step };
         match rule {
             StopRule::Sure(_) if self.asked == 0 => self.go_on(context, 1, Vec::new()),
             StopRule::Sure(range) => self.bound(context, range),
@@ -255,8 +259,8 @@ impl StoppingGroup {
 
     /// The number of a point that is compared; `None` if it has none.
     fn number(&self, context: DecisionContext, slot: u64, missing: Missing) -> Option<f64> {
-        let DecisionContext { nest, require, chooser, .. } = context;
-        let known = PartlyKnown { nest, require, runs: &self.runs };
+        let DecisionContext { nest, require, chooser, field, .. } = context;
+        let known = PartlyKnown { nest, require, field, runs: &self.runs };
         let scored = known.value(self.point(slot), missing)?;
         let number = match &chooser.by {
             Some(field) => number_at(&scored.value.get(), field),

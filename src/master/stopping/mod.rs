@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::master::groups::KnownRun;
-use crate::model::{Completeness, Key, LoopNest, Scored, StopRule, StoppedPoint, chooser, stop_of};
+use crate::model::{Completeness, Key, LoopNest, Reduce, Scored, StopRule, StoppedPoint, stop_of};
 use group::StoppingGroup;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use known::KnownDecisions;
@@ -47,7 +47,7 @@ pub(super) struct EarlyStopping {
     level: usize,
     rule: StopRule,
     require: Completeness,
-    /// Whether a field other than the score is compared.
+    /// Whether a field other than the score is compared, or folded.
     by_field: bool,
     /// The groups with a decision to come, by their index.
     open: BTreeMap<u64, StoppingGroup>,
@@ -69,7 +69,9 @@ impl EarlyStopping {
             level,
             rule,
             require,
-            by_field: chooser(nest, level).is_some_and(|rule| rule.by.is_some()),
+            by_field: nest.loops()[level..]
+                .iter()
+                .any(|l| l.reduce.as_ref().is_some_and(has_field)),
             open: BTreeMap::new(),
             next: 0,
             unasked: BTreeMap::new(),
@@ -233,6 +235,14 @@ impl EarlyStopping {
         }
         ask(from, tasks.end, group, steps);
         awaited + again
+    }
+}
+
+fn has_field(reduce: &Reduce) -> bool {
+    match reduce {
+        Reduce::Best(rule) => rule.by.is_some(),
+        Reduce::Fields(list) => list.by.is_some(),
+        _ => false,
     }
 }
 

@@ -187,6 +187,13 @@ impl LoopNest {
         self
     }
 
+    /// The same, with another reduction of a loop.
+    #[cfg(test)]
+    pub(crate) fn reducing(mut self, level: usize, reduce: Reduce) -> LoopNest {
+        Arc::make_mut(&mut self.0).loops[level].reduce = Some(reduce);
+        self
+    }
+
     /// The same, in which no point is stopped.
     #[cfg(feature = "cli")]
     pub(crate) fn without_stops(mut self) -> LoopNest {

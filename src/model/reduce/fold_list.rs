@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::reduce::accumulator::{Accumulator, NumberFold};
 
 /// The name of a plain number among the fields of a summary.
-pub(super) const SCORE: &str = "score";
+pub(crate) const SCORE: &str = "score";
 
 /// Folds of each number field. The first one gives the score, and the fields under their own names; each other
 /// one adds fields.

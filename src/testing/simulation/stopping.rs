@@ -1,9 +1,12 @@
 //! Early stopping in virtual time, against nested loops: the winner is that of all runs, or that of a short reference
 //! of successive halving, whatever the workers, the order of replies, and what is lost or known from earlier starts.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::model::{
-    AttemptResult, NumberFold, ScoreRange, StopReason, StopRule, check_stops, chooser,
+    AttemptResult, BestRule, FoldList, NumberFold, ScoreRange, StopReason, StopRule, Value,
+    check_stops, chooser,
 };
 use crate::wire::transport::simulated::Faults;
 
@@ -85,6 +88,17 @@ impl World {
         (notes, master)
     }
 
+    /// Plays the job with results made of its own.
+    fn play_records(&self, record: impl Fn(Scored) -> Scored + 'static) -> (Notes, Master) {
+        let (world, mut notes) = (self.clone(), Notes::default());
+        let crunch =
+            Box::new(move |task| (10 * world.takes(task), world.result(task).map(&record)));
+        let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
+        let mut master = self.master();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+        (notes, master)
+    }
+
     fn known(&self, task: u64) -> AttemptResult {
         let (attempt, started, seconds) = (1, 0.0, 0.1);
         AttemptResult { task, attempt, started, seconds, result: self.result(task) }
@@ -137,6 +151,51 @@ proptest! {
             let made = notes.runs.range(below(nest, key)).count() as u64;
             prop_assert_eq!(made, point.asked);
             prop_assert!(point.skipped(nest) > 0, "nothing is saved: {:?}", point);
+        }
+    }
+
+    /// A field of records is bounded as a score is, whatever else they have, and whichever loop names it.
+    #[test]
+    fn a_field_is_compared_as_the_score_is(
+        world in stopping_worlds(prop_oneof![sure().boxed(), halves().boxed()]),
+        is_named_inside: bool,
+    ) {
+        let (level, _) = rule_of(&world.nest);
+        let by = Some("r2".to_string());
+        let all = level..world.nest.depth();
+        let named = if is_named_inside { world.nest.depth() - 1..world.nest.depth() } else { all };
+        let nest = named.fold(world.nest.clone(), |nest, level| {
+            let reduce = match nest.loops()[level].reduce.clone().unwrap() {
+                Reduce::Best(rule) => {
+                    Reduce::Best(Arc::new(BestRule { by: by.clone(), ..BestRule::clone(&rule) }))
+                }
+                Reduce::Fields(list) => {
+                    let mut list = FoldList::clone(&list);
+                    list.by = by.clone();
+                    Reduce::Fields(Arc::new(list))
+                }
+                other => other,
+            };
+            nest.reducing(level, reduce)
+        });
+        if check_stops(&nest, world.require).is_err() {
+            return Ok(()); // another loop around it compares the score
+        }
+        let records = World { nest, ..world.clone() };
+        let (plain, _) = world.play(Faults::default(), &[], world.seed);
+        let (found, _) = records.play_records(|scored| {
+            let number = scored.score.unwrap_or_default();
+            let fields = [("other", -number), ("r2", number)];
+            let value = Value::Record(fields.map(|(name, n)| (name.to_string(), Value::Float(n))).to_vec());
+            Scored { score: Some(3.0 - number), value: value.into(), ..Scored::default() }
+        });
+        prop_assert!(plain.runs.keys().eq(found.runs.keys()));
+        prop_assert_eq!(&plain.stopped, &found.stopped);
+        for (key, summary) in plain.summaries.iter().filter(|(key, _)| key.level == level) {
+            let of = |summary: &GroupSummary| {
+                summary.result.as_ref().ok().map(|scored| (scored.score, scored.best.clone()))
+            };
+            prop_assert_eq!(of(summary), of(&found.summaries[key]));
         }
     }
 
