@@ -74,7 +74,7 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
             folder = Path(stack.enter_context(folder_of("search", os.getcwd() if mpi else None)))
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True))
         index = write(Path(place), pairs, points)
-        run = nest._with(_crunch={"beside": {member.BESIDE: place}}).start(
+        run = nest._with(_crunch={"beside": {member.BESIDE: place}, "folders": [place]}).start(
             member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop", **keys)
         rows = finished(run, folder, Path(place), len(each) * sum(splits.values()))
         kept = {tuple(row["coordinates"].values()): task.unpacked(row["value"]["kept"]) for row in rows}
@@ -117,6 +117,9 @@ def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[str, Any]:
             if kept["error"] is not None:
                 warnings.warn(f"data set '{dataset}', model '{model}': the best candidate could not be fitted on the whole data set: "
                               f"{kept['error']}", FitFailedWarning, stacklevel=4)
+                continue
+            if kept.get("estimator") is not None:  # of a host that does not see the folder
+                found[dataset] = kept, (model, at, kept["estimator"])
                 continue
             path = runs / final["folder"] / member.ESTIMATOR
             found[dataset] = kept, (model, at, path if stays else path.read_bytes())
