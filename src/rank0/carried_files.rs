@@ -25,14 +25,14 @@ type Files = Vec<(PathBuf, FileState)>;
 pub(crate) struct CarriedFiles {
     /// Until the first request.
     files: Files,
-    reader: Option<Reader>,
+    reader: Option<PieceReader>,
     /// How many requests are not answered.
     open: usize,
     /// Why a file could not be read.
     failed: Option<String>,
 }
 
-struct Reader {
+struct PieceReader {
     wanted: Sender<(Asker, (usize, u64))>,
     read: Receiver<(Asker, Result<Reply, String>)>,
 }
@@ -86,7 +86,7 @@ impl CarriedFiles {
     }
 }
 
-fn start(files: Files) -> Result<Reader> {
+fn start(files: Files) -> Result<PieceReader> {
     let (wanted, to_read) = channel::<(Asker, (usize, u64))>();
     let (done, read) = channel();
     let work = move || {
@@ -101,7 +101,7 @@ fn start(files: Files) -> Result<Reader> {
         }
     };
     thread::start("carried files", work)?;
-    Ok(Reader { wanted, read })
+    Ok(PieceReader { wanted, read })
 }
 
 /// A piece of a file that is still what it was at the start.
