@@ -86,6 +86,11 @@ fn a_search_over_data_sets_and_models_is_one_job_and_equal() {
 }
 
 #[test]
+fn hosts_that_see_no_folder_of_the_caller_get_it_once() {
+    passes("test_hidden.py");
+}
+
+#[test]
 fn what_is_parallel_within_a_task_has_its_cores() {
     passes("test_cores.py");
 }

@@ -268,7 +268,8 @@ fn what_compares_two_numbers_of_a_run_is_not_bounded() {
     }
     // An outer loop chooses by another one.
     let (job, crunch) = by_field("{ max = \"fit.r2\" }", "\"mean\"", "[0, 1]");
-    let job = job.replace("values = [1, 2, 3]\n", "values = [1, 2, 3]\nreduce = \"min\"\n");
+    let job =
+        job.replace("values = [1, 2, 3]\n", "values = [1, 2, 3]\nreduce = { min = \"score\" }\n");
     let desk = Desk::with_job(&job);
     desk.script("crunch.sh", &crunch);
     let ran = start(&desk, "out", "1").exits(2);

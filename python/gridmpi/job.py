@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import importlib
+import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from .nest import Nest
 
 FILE = "job.toml"
+CARRIED, ID = "carried.json", "carried.id"  # what hosts get that do not see the folders, and by what they know these
 IN_A_FILE = 'name a function of a file for it: "file.py:function"'
 
 
@@ -126,6 +129,7 @@ class JobFile:
         self.versions = {one.name: object_versions(one, self.files_of_objects) for one in nest._loops if "objects" in one.keys}
         self.carried: list[tuple[Carried, Contents | None, str | None]] = []
         self.beside: Mapping[str, str] = nest._crunch.get("beside", {})  # texts for children, by the names of their files
+        self.folders: Sequence[str] = nest._crunch.get("folders", ())  # of files that the functions read
 
     def named(self, carried: Carried, function: str) -> str:
         """How the job file names a carried function."""
@@ -141,6 +145,7 @@ class JobFile:
         keys = dict(self.nest._crunch)
         by_place, of_file = keys.pop("by_place", None), keys.pop("of_file", False)
         keys.pop("beside", None)
+        keys.pop("folders", None)
         if "python" in keys and not of_file:
             keys.setdefault("interpreter", sys.executable or "python3")
         given = {name: keys[key] for name, key in (("crunch", "python"), ("load", "load")) if callable(keys.get(key))}
@@ -222,8 +227,19 @@ class JobFile:
             functions.write(self.place / "context.json", functions.context())
         for name, beside in self.beside.items():
             functions.write(self.place / name, beside.encode())
+        self.let_carry()
         functions.write(self.place / FILE, text.encode())
         return self.place / FILE
+
+    def let_carry(self) -> None:
+        """Says which folders children read: hosts that do not see them get them from rank 0."""
+        folders = [str(self.place), *self.folders] if self.carried else []
+        (self.place / CARRIED).unlink(missing_ok=True)
+        if folders:
+            unguessable = secrets.token_hex(16)
+            for folder in folders:
+                functions.write(Path(folder) / ID, unguessable.encode())
+            functions.write(self.place / CARRIED, json.dumps({"id": unguessable, "folders": folders}).encode())
 
 
 def object_versions(loop: Loop, files: dict[str, str]) -> dict[str, str]:

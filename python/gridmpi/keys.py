@@ -86,7 +86,7 @@ class RunKeys(StartKeys, total=False):
 
 CRUNCH = frozenset(CrunchKeys.__annotations__) - {"final"}
 START = frozenset(StartKeys.__annotations__) - frozenset(CrunchKeys.__annotations__)
-PRIVATE = ("by_place", "of_file", "beside")  # beside the keys of [crunch]
+PRIVATE = ("by_place", "of_file", "beside", "folders")  # beside the keys of [crunch]
 KINDS = ("builtin", "python", "r", "command", "shell", "serve")
 SOURCES = ("values", "json", "range", "linspace", "logspace", "dates", "files", "folders", "rows", "grid", "grids",
            "zip", "random", "lhs", "sobol", "python")

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::options::Options;
 use crate::cli::{beside, demo, guess, say};
 use crate::executor::{self, RANK0, ReadyChildren};
-use crate::job::{Job, PointDigests, PythonModules};
+use crate::job::{Carried, Job, PointDigests, PythonModules};
 use crate::model::JobPart;
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
@@ -106,7 +106,7 @@ fn run_job_file(
                 "--quick is for the built-in demonstration, which takes no job",
             ));
         }
-        let (job, text) = match &file {
+        let (mut job, text) = match &file {
             Some(file) => guess::read_job(file)?,
             None => {
                 demo::announce(quick);
@@ -123,6 +123,9 @@ fn run_job_file(
             true => RANK0,
             false => place(job.nest.tasks()),
         };
+        if let Some(file) = &file {
+            job.carried = Carried::beside(file)?;
+        }
         let checked = executor::check(&job, place)?;
         Ok(work(job, text, checked))
     };

@@ -2,7 +2,7 @@
 //! start.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use crate::executor::{FinalCaller, GivenFinal};
@@ -10,6 +10,7 @@ use crate::job::{DigestedFile, FINAL_FOLDER, FinalSpec, Job, WatchedFile, summar
 use crate::model::{FinalCall, FinalResult, RunError, Scored, Value};
 use crate::util::clock;
 use crate::util::file_state::FileState;
+use crate::util::files::temporary_folder;
 use crate::util::machine;
 use crate::util::panic::caught;
 use crate::wire::requests::{MasterClient, Reply, Request};
@@ -29,7 +30,13 @@ pub(crate) fn make(
     let mut products = None;
     let mut made = || {
         let spec = job.finally.as_ref().ok_or_else(|| "the job has no final calls".to_string())?;
-        let folder = make_folder(spec, master)?;
+        let (folder, not_shared) = match make_folder(spec, master) {
+            // What the host does not see has been sent to it, and not each call has products.
+            Err(why) if job.carried.copy.is_some() => {
+                (temporary_folder().map_err(|error| error.to_string())?, Some(why))
+            }
+            made => (made?, None),
+        };
         let points = job.final_points(row, &summary.best);
         let coordinates = job.named_points(&points);
         check_files(job, spec, &coordinates)?;
@@ -47,6 +54,7 @@ pub(crate) fn make(
         check_files(job, spec, &coordinates)?;
         let unread = |error: std::io::Error| format!("{}: {error}", folder.path().display());
         if fs::read_dir(folder.path()).map_err(unread)?.next().is_some() {
+            not_shared.map_or(Ok(()), Err)?;
             let path = folder.keep();
             products = path.file_name().map(|name| name.to_string_lossy().into_owned());
         }
@@ -87,7 +95,7 @@ fn set_mode(folder: &Path, around: &Path) {
 /// Fails if a file that the function consists of, or that a point names, is not what it was at the start.
 fn check_files(job: &Job, spec: &FinalSpec, points: &[(&str, Value)]) -> Result<(), RunError> {
     let is_same = |file: &WatchedFile| {
-        let path = PathBuf::from(&file.name);
+        let path = job.carried.here(Path::new(&file.name));
         if FileState::of(&path).is_ok_and(|state| state == file.state) {
             return Ok(());
         }

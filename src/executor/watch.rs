@@ -54,7 +54,7 @@ impl FileWatch {
         master: &dyn MasterClient,
     ) -> Result<(), RunError> {
         let mut files = job.watched.always.iter();
-        files.try_for_each(|file| self.check(&job.folder, file, master).map(drop))
+        files.try_for_each(|file| self.check(job, file, master).map(drop))
     }
 
     /// Checks that the programs which crunch names without a path are what rank 0's host has.
@@ -106,18 +106,19 @@ impl FileWatch {
             return Ok(());
         }
         let mut files = points.into_iter().flat_map(Value::texts).filter_map(|n| named(job, n));
-        files.try_for_each(|file| self.check(&job.folder, file, master).map(drop))
+        files.try_for_each(|file| self.check(job, file, master).map(drop))
     }
 
     /// The state of a file whose content is what it was at the start.
     fn check(
         &self,
-        folder: &Path,
+        job: &Job,
         file: &WatchedFile,
         master: &dyn MasterClient,
     ) -> Result<FileState, RunError> {
         let path = Path::new(&file.name);
-        let name = path.strip_prefix(folder).unwrap_or(path).display();
+        let name = path.strip_prefix(&job.folder).unwrap_or(path).display();
+        let path = &*job.carried.here(path);
         // Where it is missing on this host alone, others can work. If it is gone on the host of rank 0 too, where
         // it was at the start, it has changed.
         let unfit = |error: Error| {
@@ -221,7 +222,7 @@ fn files<'j>(job: &'j Job, words: &[Template], task: &Task) -> Vec<&'j WatchedFi
 impl WatchedExecutor {
     /// The states of these files.
     fn check(&self, files: &[&WatchedFile]) -> Result<Vec<FileState>, RunError> {
-        let check = |file: &&WatchedFile| self.watch.check(&self.job.folder, file, &*self.master);
+        let check = |file: &&WatchedFile| self.watch.check(&self.job, file, &*self.master);
         files.iter().map(check).collect()
     }
 

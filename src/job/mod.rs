@@ -1,6 +1,7 @@
 //! The job: all that is to be computed. A job file is parsed and validated once, on rank 0; workers
 //! receive the result.
 
+mod carried;
 mod child_environment;
 mod columns;
 #[cfg(feature = "jobs")]
@@ -58,6 +59,7 @@ use crate::model::{
     FileFunction, LoopNest, Points, Policy, Reduce, RunRange, Value, json_object, run_range,
 };
 use crate::util::error::{Error, Result};
+pub(crate) use carried::Carried;
 pub(crate) use child_environment::ChildEnvironment;
 pub(crate) use columns::{FieldNames, MoreColumn, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
 #[cfg(feature = "cli")]
@@ -147,6 +149,8 @@ pub(crate) struct Job {
     /// The environment of crunch's processes.
     pub(crate) environment: ChildEnvironment,
     pub(crate) versions: Versions,
+    /// What the Python package has written for the children.
+    pub(crate) carried: Carried,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,

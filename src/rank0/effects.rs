@@ -118,7 +118,8 @@ impl RunEffects {
             if needed { Some(ReduceThread::start(job, study, ready, has_work)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
-        let requests = RequestBroker::new(study.cloned());
+        let mut requests = RequestBroker::new(study.cloned());
+        requests.serve_files(&job.carried);
         let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
         let (keep, allow_mixed) = (settings.keep, job.allow_mixed);
@@ -353,6 +354,9 @@ impl Effects for RunEffects {
         let listens = self.listeners.as_ref().is_some_and(|l| l.unheard() > 0);
         let alone = !waiting.is_empty() && !listens && master.awaits_only(&waiting);
         replies.extend(self.requests.replies(now, alone));
+        if let Some(why) = self.requests.take_failure() {
+            self.refuse(why);
+        }
         replies
     }
 

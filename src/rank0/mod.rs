@@ -1,6 +1,7 @@
 //! Rank 0's event loop: wait for a message or a tick, step the master, carry out its actions in order. It
 //! is the same for every transport.
 
+mod carried_files;
 pub(crate) mod effects;
 #[cfg(feature = "cli")]
 pub(crate) mod failures;

@@ -1,5 +1,5 @@
-//! Rank 0's answers to requests that workers send from within crunch: data sets, and the dictionary that
-//! all ranks share. Blocked requests wait here and do not block the event loop.
+//! Rank 0's answers to requests that workers send: data sets, the dictionary that all ranks share, and the caller's
+//! private files. Blocked requests wait here and do not block the event loop.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::executor::rust::ErasedStudy;
+use crate::job::Carried;
+use crate::rank0::carried_files::CarriedFiles;
 use crate::util::thread;
 use crate::wire::codec;
 use crate::wire::dictionary::DictionaryData;
@@ -24,6 +26,7 @@ pub(crate) struct RequestBroker {
     study: Option<Arc<ErasedStudy>>,
     dictionary: DictionaryData,
     waiting: Vec<PendingRequest>,
+    files: CarriedFiles,
     /// The encoded reply with the data set that was requested last: workers mostly want the same one at
     /// the same time.
     encoded: Option<((usize, u64), Bytes)>,
@@ -69,12 +72,23 @@ impl RequestBroker {
             study,
             dictionary,
             waiting: Vec::new(),
+            files: CarriedFiles::default(),
             encoded: None,
             replies: Vec::new(),
             stuck: None,
             computing: BTreeSet::new(),
             over: false,
         }
+    }
+
+    /// Lets hosts ask for what the caller has written for children.
+    pub(crate) fn serve_files(&mut self, carried: &Carried) {
+        self.files = CarriedFiles::of(carried);
+    }
+
+    /// Why the run cannot go on: a file that hosts need cannot be read.
+    pub(crate) fn take_failure(&mut self) -> Option<String> {
+        self.files.take_failure()
     }
 
     /// Whether crunch may have threads on a worker that compute while it waits.
@@ -118,6 +132,11 @@ impl RequestBroker {
                 };
                 self.waiting.push(waits);
             }
+            Request::Carried { file, offset } => {
+                if let Some(reply) = self.files.ask((rank, ticket), (file, offset)) {
+                    self.reply_to(rank, ticket, reply);
+                }
+            }
             Request::Imported(_)
             | Request::ImportedByReduction(_)
             | Request::IsThere(_)
@@ -127,7 +146,7 @@ impl RequestBroker {
 
     /// Whether no request is open.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty() && self.replies.is_empty()
+        self.waiting.is_empty() && self.replies.is_empty() && self.files.is_quiet()
     }
 
     /// The ranks with blocked requests, once per blocked thread.
@@ -175,6 +194,9 @@ impl RequestBroker {
     /// The encoded replies that are ready. `alone` says that only the workers with blocked requests have
     /// tasks, and that nothing is pending on rank 0.
     pub(crate) fn replies(&mut self, now: Duration, alone: bool) -> Vec<(usize, Bytes)> {
+        for ((rank, ticket), reply) in self.files.replies() {
+            self.reply_to(rank, ticket, reply);
+        }
         // A put may answer a request that arrived earlier, so puts go first.
         let (puts, rest): (Vec<_>, Vec<_>) = self
             .waiting

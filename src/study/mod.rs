@@ -472,6 +472,7 @@ where
                 result: None,
                 environment: Default::default(),
                 versions: job::Versions::default(),
+                carried: Default::default(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -42,6 +42,8 @@ pub(crate) enum Request {
     Imported(Vec<(String, String)>),
     /// The same for calls of reductions.
     ImportedByReduction(Vec<(String, String)>),
+    /// A piece of a file that the caller has written, which this host does not see: by its number, from this byte on.
+    Carried { file: usize, offset: u64 },
     /// Whether a file that is missing here is there on the host of rank 0.
     IsThere(String),
     /// The Python and the packages of this worker, which differ from those of rank 0's host.
@@ -67,6 +69,8 @@ pub(crate) enum Reply {
     /// The data set, or the value of a key if there is one.
     Value(Option<Bytes>),
     Ready(bool),
+    /// A piece of a file, with its BLAKE3 digest.
+    Piece(Bytes, [u8; 32]),
     /// The error.
     Refused(String),
 }

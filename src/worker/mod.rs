@@ -1,8 +1,10 @@
 //! The worker: request, crunch, return. The same over MPI and threads.
 
 pub(crate) mod batch;
+mod carried;
 pub(crate) mod connection;
 pub(crate) mod heartbeat;
+mod host_folder;
 pub(crate) mod isolated_main;
 pub(crate) mod isolated_relay;
 mod output;
@@ -26,6 +28,7 @@ use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::{MasterClient, Reply, Request};
 use crate::wire::transport::Link;
+use crate::worker::carried::HostCopy;
 use crate::worker::connection::{Connection, NextWork, ThreadConnection};
 
 /// The configuration of a worker.
@@ -78,7 +81,7 @@ fn request_crunch_return(
     ready: &ReadyChildren,
 ) -> Result<()> {
     let Some(bytes) = connection.request_job()? else { return Ok(()) };
-    let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
+    let mut job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
     let isolates = job.policy.isolate && !isolated_main::is_isolated();
     connection.hides_threads(isolates);
     match study {
@@ -88,6 +91,21 @@ fn request_crunch_return(
     }
     let Some(places) = share::places(connection, config, &job)? else { return Ok(()) };
     let places = &places;
+    let copy = if config.is_process && !job.carried.is_seen() {
+        match HostCopy::get(&job.carried, connection) {
+            Ok(copy) => Some(copy),
+            Err(_) if connection.is_dismissed() => return Ok(()),
+            Err(why) => {
+                let is_stopped = connection.begin(Err(why), || connection.ready())?;
+                return if is_stopped { connection.await_dismissal() } else { Ok(()) };
+            }
+        }
+    } else {
+        None
+    };
+    if let Some(copy) = &copy {
+        Arc::make_mut(&mut job).carried.copy = Some(copy.files.clone());
+    }
     let functions = ExecutorRegistry::new(&job, study, ready);
     let work_on = |thread: u32, began: &dyn Fn() -> Result<()>| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));

@@ -96,7 +96,8 @@ def made(tasks: Sequence[Task], name: str, folder: Path, keys: dict[str, Any]) -
     nest = Nest(name).loop("candidate", range(len(tasks) // splits)).loop("split", range(splits))
     with tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True) as place:
         store.write(Path(place), tasks)
-        run = nest.start(task.Fits(place, splits), results=str(folder / RUNS), on_failure="stop", **keys)
+        run = nest._with(_crunch={"folders": [place]}).start(
+            task.Fits(place, splits), results=str(folder / RUNS), on_failure="stop", **keys)
         return finished(run, folder, Path(place), len(tasks))
 
 

@@ -67,7 +67,7 @@ def streamed(pairs: Sequence[Pair], metric: str | None, results: Any, workers: i
     with (folder_for(results, identity.common if identity else "", mpi) as folder,
           tempfile.TemporaryDirectory(prefix=FITS, dir=folder, ignore_cleanup_errors=True) as place):
         index = write(Path(place), pairs, points)
-        run = nest._with(_crunch={"beside": {member.BESIDE: place}}).start(
+        run = nest._with(_crunch={"beside": {member.BESIDE: place}, "folders": [place]}).start(
             member.Fits(place), version="1", ignore=CARRIED, results=str(folder / RUNS), on_failure="stop",
             **options(workers, mpi), **keys)
         rows = finished(run, folder, Path(place), len(each) * sum(splits.values()))
@@ -111,6 +111,9 @@ def refits_in(runs: Path, index: member.Index, stays: bool) -> dict[tuple[str, s
             if kept["error"] is not None:
                 warnings.warn(f"data set '{dataset}', model '{model}': the best candidate could not be fitted on the whole data set: "
                               f"{kept['error']}", FitFailedWarning, stacklevel=4)
+                continue
+            if kept.get("estimator") is not None:  # of a host that does not see the folder
+                found[dataset, model, at] = kept, functools.partial(pickle.loads, kept["estimator"])
                 continue
             path = runs / final["folder"] / member.ESTIMATOR
             reads = functools.partial(read, path) if stays else functools.partial(pickle.loads, path.read_bytes())

@@ -10,7 +10,6 @@ import pickle
 import traceback
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ..carry import pickled
@@ -47,8 +46,11 @@ def called(folder: str, number: int, task: Any) -> dict[str, Any]:
         try:
             found = function(*by_place, **by_name)
         except Exception as error:
-            (Path(folder) / ERRORS).mkdir(exist_ok=True)
-            write(Path(folder) / ERRORS / str(number), raised(error))
+            from .store import here
+
+            errors = here(folder) / ERRORS
+            errors.mkdir(exist_ok=True)
+            write(errors / str(number), raised(error))
             raise
     return {"kept": packed({"found": found, **heard}), **scores(found)}
 

@@ -51,7 +51,7 @@ const OF_THE_BATCH_JOB: [&str; 11] = [
 ];
 
 /// What is said of each call anew. A gridmpi that is itself a program of a gridmpi has those of its own task.
-const OF_A_CALL: [&str; 12] = [
+const OF_A_CALL: [&str; 13] = [
     "GRIDMPI_TASK",
     "GRIDMPI_ID",
     "GRIDMPI_SEED",
@@ -64,6 +64,7 @@ const OF_A_CALL: [&str; 12] = [
     "GRIDMPI_WORKDIR",
     "GRIDMPI_REQUESTS",
     "GRIDMPI_ANSWERS",
+    "GRIDMPI_CARRIED",
 ];
 const OF_A_LOOP: &str = "GRIDMPI_LOOP_";
 

@@ -7,7 +7,7 @@ use crate::executor::serve::child::ServeSetup;
 use crate::executor::serve::hello::of_gridmpi;
 use crate::executor::serve::lines::{field, record, texts};
 use crate::executor::{RANK0, Slot};
-use crate::job::{self, ChildEnvironment, Job, Python};
+use crate::job::{self, Carried, ChildEnvironment, Job, Python};
 use crate::model::{FileFunction, KeptLogs, Value};
 use crate::util::programs::named_program;
 
@@ -27,6 +27,9 @@ const CHILD: &str = concat!(
 
 /// Sets and hashes of texts have the same order in every child if this is a number.
 const HASH_SEED: &str = "PYTHONHASHSEED";
+
+/// Where a child finds the caller's folders that its host does not see: their copies, as JSON by their paths.
+const CARRIED: &str = "GRIDMPI_CARRIED";
 
 /// Fields of the hello that may differ between children that serve the same: the functions are compared one by one.
 const OF_ITS_OWN: [&str; 3] = ["functions", "role", "late_imports"];
@@ -68,7 +71,8 @@ impl Setup {
             _ => None,
         };
         let absent = python.map_or(Vec::new(), |python| absent_levels(job, python));
-        let mut serve = setup(interpreter, &job.folder, (place, role), (given, functions));
+        let around = (&*job.folder, &job.carried);
+        let mut serve = setup(interpreter, around, (place, role), (given, functions));
         serve.hello.extend(record([
             ("folded", texts(folded.iter().copied())),
             ("data", loops[python.map_or(0, |python| python.data)].into()),
@@ -98,7 +102,9 @@ impl Setup {
         around: &[&str],
     ) -> ServeSetup {
         let functions = [("points".to_string(), function)];
-        let mut serve = setup(interpreter, folder, (RANK0, "points"), (around, &functions));
+        let none = Carried::default();
+        let mut serve =
+            setup(interpreter, (folder, &none), (RANK0, "points"), (around, &functions));
         serve.hello.extend(record([
             ("reseed", Value::Bool(true)),
             ("data_copy", Value::Bool(false)),
@@ -154,14 +160,15 @@ fn files(functions: &[(String, Value)]) -> Vec<&str> {
 /// A child with these functions, which are given points of loops.
 fn setup(
     interpreter: PathBuf,
-    folder: &Path,
+    (folder, carried): (&Path, &Carried),
     (place, role): (Slot, &'static str),
     (given, functions): (&[&str], &[(String, &FileFunction)]),
 ) -> ServeSetup {
     // Sorted: children that have the same ones import them in the same order.
+    let path = |f: &FileFunction| carried.here(&folder.join(&f.file));
     let functions: BTreeMap<&String, Value> = functions
         .iter()
-        .map(|(key, f)| (key, texts([&*folder.join(&f.file).to_string_lossy(), &f.function])))
+        .map(|(key, f)| (key, texts([&*path(f).to_string_lossy(), &f.function])))
         .collect();
     let functions = functions.into_iter().map(|(key, f)| (key.clone(), f)).collect();
     let mut hello = of_gridmpi(role, texts(given.iter().copied()));
@@ -169,6 +176,9 @@ fn setup(
     let mut environment = ChildEnvironment::default();
     if std::env::var_os(HASH_SEED).is_none() {
         environment.set.push((HASH_SEED.to_string(), "0".to_string()));
+    }
+    if let Some(places) = carried.places() {
+        environment.set.push((CARRIED.to_string(), places));
     }
     ServeSetup {
         program: interpreter,

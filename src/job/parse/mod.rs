@@ -279,6 +279,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         result,
         environment,
         versions,
+        carried: Default::default(),
         places,
     };
     if !matches!(given, GivenBy::Nest(_)) {

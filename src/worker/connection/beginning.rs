@@ -32,6 +32,17 @@ impl Connection {
         self.state.lock().over.is_some()
     }
 
+    /// Whether no work is to begin any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.poll();
+        self.is_stopped() || self.has_ended() || self.is_dismissed()
+    }
+
+    pub(crate) fn is_dismissed(&self) -> bool {
+        let state = self.state.lock();
+        state.unclaimed.iter().any(|message| matches!(message, ToWorker::Dismiss { .. }))
+    }
+
     fn is_stopped(&self) -> bool {
         self.state.lock().stopped
     }
