@@ -81,8 +81,8 @@ impl GroupGatherer<'_> {
         let exact = match rule {
             StopRule::Halve { .. } if is_even => {
                 let first = nest.tasks_below(Key { level, index: 0 });
-                let any = decisions.decide(0, first.map(|task| (task, 0.0)));
-                any.map(|group| group.asked.len() as u64 * groups)
+                let asked = decisions.decide(0, first.map(|task| (task, 0.0)));
+                asked.map(|asked| asked * groups)
             }
             _ => None,
         };
@@ -112,9 +112,8 @@ impl GroupGatherer<'_> {
         if runs.is_empty() {
             return;
         }
-        let Some(group) = self.decisions.decide(self.group, runs) else { return };
+        let Some(asked) = self.decisions.decide(self.group, runs) else { return };
         let of = self.nest.task_count(Key { level: self.level, index: self.group });
-        let asked = group.asked.len() as u64;
         let share = asked as f64 / of as f64;
         let found = &mut self.found;
         found.decided += 1;

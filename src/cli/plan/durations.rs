@@ -52,7 +52,7 @@ pub(crate) struct RecordedDurations {
     outlook: RunsOutlook,
     /// Whether a start would ignore all runs.
     afresh: bool,
-    /// What the runs decide, where points are stopped.
+    /// What the runs decide, if they were read and points are stopped.
     decided: Option<DecidedGroups>,
 }
 
@@ -71,7 +71,7 @@ impl RecordedDurations {
             failed: BTreeMap::new(),
             outlook: RunsOutlook::default(),
             afresh: false,
-            decided: GroupGatherer::of(job).map(|groups| groups.end(false)),
+            decided: None,
         }
     }
 
@@ -239,8 +239,9 @@ impl RecordedDurations {
     }
 
     /// What the runs decide, where points are stopped.
-    pub(crate) fn decided(&self) -> Option<&DecidedGroups> {
-        self.decided.as_ref()
+    pub(crate) fn decided(&self, job: &Job) -> Option<DecidedGroups> {
+        let without_runs = || Some(GroupGatherer::of(job)?.end(false));
+        self.decided.clone().or_else(without_runs)
     }
 
     /// The number of failed runs that would be retried.

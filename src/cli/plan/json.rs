@@ -61,9 +61,9 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
     if let Some((level, rule)) = stop_of(nest) {
         json["stop"] = json!({ "loop": nest.loops()[level].name, "rule": rule.text() });
         json["skipped"] = json!(durations.skipped());
-        let decided = durations.decided();
-        let made = decided.and_then(|decided| decided.made(nest));
-        json["stop"]["groups"] = json!(decided.map(|decided| decided.groups));
+        let decided = durations.decided(&outlook.job);
+        let made = decided.as_ref().and_then(|decided| decided.made(nest));
+        json["stop"]["groups"] = json!(decided.as_ref().map(|decided| decided.groups));
         json["stop"]["decided"] = json!(decided.map(|decided| decided.decided));
         json["stop"]["runs"] = json!(made.map(|made| {
             json!({ "least": made.least, "expected": made.runs, "most": made.most, "exact": made.is_exact })

@@ -143,7 +143,7 @@ fn stopping(outlook: &PlanReport) -> Option<String> {
 
 /// How many runs are made in all, and what that stands on.
 fn runs_made(outlook: &PlanReport, name: &str) -> String {
-    let Some(groups) = outlook.durations.decided() else { return String::new() };
+    let Some(groups) = outlook.durations.decided(&outlook.job) else { return String::new() };
     let nest = &outlook.job.nest;
     let Some(made) = groups.made(nest) else {
         return format!(

@@ -10,25 +10,19 @@ pub(crate) struct KnownDecisions {
     early: EarlyStopping,
 }
 
-/// A group all of whose points are decided.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct DecidedGroup {
-    /// The tasks that were asked for, in grid order.
-    pub(crate) asked: Vec<u64>,
-}
-
 impl KnownDecisions {
     /// `None` if the nest stops no points.
     pub(crate) fn of(nest: &LoopNest, require: Completeness) -> Option<KnownDecisions> {
         Some(KnownDecisions { early: EarlyStopping::of(nest, require)? })
     }
 
-    /// The decisions for a group, by the scores of these tasks of it; `None` if others are asked for.
+    /// How many tasks of a group are asked for until all its points are decided, by the scores of these; `None` if
+    /// others are asked for.
     pub(crate) fn decide(
         &mut self,
         group: u64,
         runs: impl IntoIterator<Item = (u64, f64)>,
-    ) -> Option<DecidedGroup> {
+    ) -> Option<u64> {
         for (task, score) in runs {
             let result = Some(Scored::number(score));
             self.early.keep(UnaskedRun { task, result, is_recalled: true });
@@ -40,12 +34,7 @@ impl KnownDecisions {
             self.early.forget_unasked(group);
             return None;
         }
-        let taken = |step| match step {
-            GroupStep::Take(run) => Some(run.task),
-            _ => None,
-        };
-        let mut asked: Vec<u64> = steps.into_iter().filter_map(taken).collect();
-        asked.sort_unstable();
-        Some(DecidedGroup { asked })
+        let taken = steps.iter().filter(|step| matches!(step, GroupStep::Take(_)));
+        Some(taken.count() as u64)
     }
 }
