@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::reduce::{SCORE, number_at};
+use crate::model::reduce::{SCORE, number_by};
 use crate::model::results::{RunError, Scored};
 
 /// When points of a loop that chooses the best one are stopped.
@@ -53,11 +53,8 @@ impl RunRange<'_> {
 
     /// What of a run lies outside it, in words.
     pub(crate) fn outside(self, scored: &Scored) -> Option<String> {
-        let number = match self.field {
-            Some(field) => number_at(&scored.value.get(), field),
-            None => scored.score,
-        };
-        let number = number.filter(|number| !self.range.contains(*number))?;
+        let number =
+            number_by(scored, self.field).filter(|number| !self.range.contains(*number))?;
         Some(match self.field {
             Some(field) => format!("the field '{field}' with the value {number}"),
             None => format!("the score {number}"),

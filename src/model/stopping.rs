@@ -129,46 +129,49 @@ pub(crate) fn chooser(nest: &LoopNest, level: usize) -> Option<&BestRule> {
 }
 
 /// What of a run decides how the points of a loop with max or min compare: a field, or the score if `None`. An error
-/// where that is not one number alone.
+/// where that is not one number of each run.
 pub(crate) fn compared_field(nest: &LoopNest, level: usize) -> Result<Option<&str>, String> {
-    let by = |reduce: Option<&'_ Reduce>| match reduce {
-        Some(Reduce::Best(rule)) => rule.by.clone(),
-        Some(Reduce::Fields(list)) => list.by.clone(),
-        _ => None,
-    };
-    let loops = nest.loops();
-    let mut at = level;
-    // What a fold makes the score of its group is that field of what is inside.
-    for (inner, l) in loops.iter().enumerate().skip(level + 1) {
-        let (outside, inside) = (by(loops[at].reduce.as_ref()), by(l.reduce.as_ref()));
-        let carries = !matches!(l.reduce, Some(Reduce::Best(_)));
-        match (outside, inside) {
-            (None, None) => {}
-            (None, Some(_)) => at = inner,
-            (Some(field), Some(other)) if field == other => {}
-            (Some(_), None) if carries => {}
-            (Some(field), inside) => {
-                let inside = inside.map_or("the score".to_string(), |other| format!("'{other}'"));
-                return Err(format!(
-                    "it compares '{field}', and loop '{}' inside takes {inside}: what is compared has to be one number of each run",
-                    l.name
-                ));
+    let mut field = nest.loops()[level].reduce.as_ref().and_then(Reduce::by);
+    for l in &nest.loops()[level + 1..] {
+        let Some(reduce) = &l.reduce else { continue };
+        let takes = match (field, reduce) {
+            // A fold of a field is the score of its group.
+            (None, Reduce::Best(_) | Reduce::Fields(_)) => {
+                field = reduce.by();
+                continue;
             }
-        }
+            // Fields of records are folded each by itself, and the best one keeps its own.
+            (Some(field), Reduce::Fields(_)) if reduce.by().is_none_or(|by| by == field) => {
+                continue;
+            }
+            (Some(field), Reduce::Best(_)) if reduce.by() == Some(field) => continue,
+            (_, Reduce::Join) => continue,
+            (_, Reduce::Best(_) | Reduce::Fields(_)) => {
+                format!("takes {}", shown(reduce.by()))
+            }
+            (_, other) => format!("reduces by {}", other.text()),
+        };
+        return Err(format!(
+            "it compares {}, and loop '{}' inside {takes}: what is compared has to be one number of each run",
+            shown(field),
+            l.name
+        ));
     }
-    Ok(match &loops[at].reduce {
-        Some(Reduce::Best(rule)) => rule.by.as_deref(),
-        Some(Reduce::Fields(list)) => list.by.as_deref(),
-        _ => None,
-    })
+    Ok(field)
 }
 
-/// What the range of scores is the range of: what the outermost loop with max or min compares.
+fn shown(field: Option<&str>) -> String {
+    field.map_or("the score".to_string(), |field| format!("'{field}'"))
+}
+
+/// What the range of scores is the range of: what the outermost loop with max or min compares, if that is one number of
+/// each run, or else the score.
 pub(crate) fn run_range(nest: &LoopNest, range: Option<ScoreRange>) -> Option<RunRange<'_>> {
+    let range = range?;
     let chooses = |l: &Loop| matches!(l.reduce, Some(Reduce::Best(_)));
     let first = nest.loops().iter().position(chooses);
     let field = first.and_then(|level| compared_field(nest, level).ok().flatten());
-    range.map(|range| RunRange { range, field })
+    Some(RunRange { range, field })
 }
 
 /// The loop of a nest that is stopped early, and how.
@@ -253,10 +256,10 @@ fn check_stop(
             let field = compared_field(nest, level)?;
             let of = run_range(nest, Some(range)).and_then(|range| range.field);
             if field != of {
-                let [field, of] = [field, of]
-                    .map(|name| name.map_or("the score".to_string(), |name| format!("'{name}'")));
                 return Err(format!(
-                    "it compares {field}, and score_range is that of {of}, which the outermost loop with max or min compares"
+                    "it compares {}, and score_range is that of {}, which the outermost loop with max or min compares",
+                    shown(field),
+                    shown(of)
                 ));
             }
             let sign = rule_of.sign();
@@ -276,4 +279,36 @@ fn unfit(name: &str, what: &str) -> String {
     format!(
         "loop '{name}' inside reduces by {what}; points can be stopped over loops that reduce by mean, sum, median, max or min, without weight"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_that_of_one_number_of_each_run() {
+        let by_r2 = |reduce: Reduce| match reduce {
+            Reduce::Best(rule) => {
+                Reduce::Best(BestRule { by: Some("r2".into()), ..BestRule::clone(&rule) }.into())
+            }
+            other => other,
+        };
+        let [best, field] = [Reduce::max(), by_r2(Reduce::max())];
+        let field_of = |outer: &Reduce, inner: &Reduce| {
+            let reduces = [Some(outer.clone()), Some(inner.clone())];
+            let nest = LoopNest::of_sizes(&[2, 2], reduces).unwrap();
+            let range = Some(ScoreRange { least: 0.0, most: 1.0 });
+            let found = run_range(&nest, range).unwrap().field.map(str::to_string);
+            (found, compared_field(&nest, 0).map(|field| field.map(str::to_string)).is_ok())
+        };
+        let r2 = || Some("r2".to_string());
+        assert_eq!(field_of(&best, &Reduce::mean()), (None, true));
+        assert_eq!(field_of(&field, &Reduce::mean()), (r2(), true));
+        assert_eq!(field_of(&best, &field), (r2(), true));
+        assert_eq!(field_of(&field, &field), (r2(), true));
+        // What the user's function gives, or another loop's best has, is none of a run's.
+        assert_eq!(field_of(&field, &Reduce::Native), (None, false));
+        assert_eq!(field_of(&field, &Reduce::Count), (None, false));
+        assert_eq!(field_of(&field, &best), (None, false));
+    }
 }

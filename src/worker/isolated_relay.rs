@@ -45,6 +45,7 @@ pub(crate) fn relay(
     bytes: &Bytes,
     (place, began): (Slot, &dyn Fn() -> Result<()>),
 ) -> Result<()> {
+    let range = job.run_range();
     let limits = Limits::new(job.policy.timeout, Some(caller));
     let mut isolated = Isolated { caller, job: bytes, place, limits, process: None, unfit: None };
     if place.thread == 0 {
@@ -59,8 +60,9 @@ pub(crate) fn relay(
                 let Assignment { attempt, .. } = tasks;
                 let batch = &connection.batches()[place.thread as usize];
                 let run = one_by_one(|task| CallResult::from(isolated.run(task, attempt)));
-                let tasks = (tasks, job.run_range());
-                batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
+                batch.crunch((tasks, range), run, |report| {
+                    connection.answer(&ToMaster::Done(report))
+                })?;
             }
             NextWork::Reduce(key, items) => {
                 let reduce = ToWorker::Reduce { key, items };

@@ -163,6 +163,7 @@ fn run_thread(
     functions: &ExecutorRegistry,
     (place, began): (Slot, &dyn Fn() -> Result<()>),
 ) -> Result<()> {
+    let range = job.run_range();
     let mut crunch = functions.cruncher(caller, place);
     let mut unfit = None;
     let (mut reducer, mut finals) = (None, None);
@@ -198,7 +199,7 @@ fn run_thread(
                     (made, other, log)
                 };
                 let batch = &connection.batches()[place.thread as usize];
-                let tasks = (tasks, job.run_range());
+                let tasks = (tasks, range);
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {

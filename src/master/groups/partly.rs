@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::open_group::{EndedGroup, OpenGroup};
 use crate::model::{
-    Completeness, Folded, Key, LoopNest, NumberFold, Reduce, Scored, SlotResult, Value, number_at,
+    Completeness, Folded, Key, LoopNest, NumberFold, Reduce, Scored, SlotResult, Value, number_by,
 };
 
 /// The runs below a key as far as they are known.
@@ -96,11 +96,7 @@ impl PartlyKnown<'_> {
     }
 
     fn lowers(&self, scored: &Scored, sign: f64) -> bool {
-        let number = match self.field {
-            Some(field) => number_at(&scored.value.get(), field),
-            None => scored.score,
-        };
-        number.is_none_or(|number| sign * number < 0.0)
+        number_by(scored, self.field).is_none_or(|number| sign * number < 0.0)
     }
 }
 

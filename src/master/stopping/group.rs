@@ -7,7 +7,7 @@ use crate::master::groups::{KnownRun, Missing, PartlyKnown};
 use crate::master::stopping::GroupStep;
 use crate::model::{
     BestRule, Completeness, Key, LoopNest, ScoreRange, StopReason, StopRule, StoppedPoint, chooser,
-    compared_field, number_at, step_level,
+    compared_field, number_by, step_level,
 };
 
 /// A group whose points are being decided.
@@ -262,11 +262,7 @@ impl StoppingGroup {
         let DecisionContext { nest, require, chooser, field, .. } = context;
         let known = PartlyKnown { nest, require, field, runs: &self.runs };
         let scored = known.value(self.point(slot), missing)?;
-        let number = match &chooser.by {
-            Some(field) => number_at(&scored.value.get(), field),
-            None => scored.score,
-        };
-        number.filter(|number| !number.is_nan())
+        number_by(&scored, chooser.by.as_deref()).filter(|number| !number.is_nan())
     }
 
     fn complete(&mut self, context: DecisionContext, slot: u64) -> GroupStep {

@@ -71,7 +71,7 @@ impl EarlyStopping {
             require,
             by_field: nest.loops()[level..]
                 .iter()
-                .any(|l| l.reduce.as_ref().is_some_and(has_field)),
+                .any(|l| l.reduce.as_ref().and_then(Reduce::by).is_some()),
             open: BTreeMap::new(),
             next: 0,
             unasked: BTreeMap::new(),
@@ -235,14 +235,6 @@ impl EarlyStopping {
         }
         ask(from, tasks.end, group, steps);
         awaited + again
-    }
-}
-
-fn has_field(reduce: &Reduce) -> bool {
-    match reduce {
-        Reduce::Best(rule) => rule.by.is_some(),
-        Reduce::Fields(list) => list.by.is_some(),
-        _ => false,
     }
 }
 

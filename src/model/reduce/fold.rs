@@ -143,10 +143,7 @@ impl Fold {
 
     /// The number that this fold compares or adds.
     fn score(&self, result: &Scored) -> Option<f64> {
-        match self.by() {
-            Some(field) => number_at(&result.value.get(), field),
-            None => result.score,
-        }
+        number_by(result, self.by())
     }
 
     /// A copy of what this fold needs of the result in a slot. A value may be large, and most folds need little.
@@ -371,6 +368,14 @@ fn without_score(value: &Value, by: Option<&str>) -> String {
         None => format!(
             "the record has {what} (it has: {names}); [crunch] score names the field, or reduce = {{ max = \"FIELD\" }}"
         ),
+    }
+}
+
+/// The number of a result that is compared or added: a field, or the score if `None`.
+pub(crate) fn number_by(result: &Scored, by: Option<&str>) -> Option<f64> {
+    match by {
+        Some(field) => number_at(&result.value.get(), field),
+        None => result.score,
     }
 }
 
