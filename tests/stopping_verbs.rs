@@ -333,6 +333,10 @@ fn a_plan_judges_what_is_saved_surely_by_the_groups_that_are_decided() {
     let decided = json_of(&desk, &["plan", "job.toml", "--out", "fresh"]);
     let all = json!({ "least": expected, "expected": expected, "most": expected, "exact": true });
     assert_eq!(decided["stop"]["runs"], all);
+    // Where a field is compared, it does not say that nothing is decided.
+    desk.write("job.toml", &surely().replace("\"max\"", "{ max = \"score\" }"));
+    let told = desk.says(&["plan", "job.toml", "--out", "fresh"]);
+    contains(&told, &["it is judged by scores alone, and loop alpha compares a field."]);
 }
 
 #[test]

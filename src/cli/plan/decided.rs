@@ -2,7 +2,7 @@
 
 use crate::job::Job;
 use crate::master::KnownDecisions;
-use crate::model::{Key, LoopNest, ScoreRange, StopRule, stop_of};
+use crate::model::{Key, LoopNest, ScoreRange, StopRule, compared_field, stop_of};
 use crate::store::ReusableRun;
 
 /// Of all groups of the loop that stops points, how many are decided, and what was asked for in them.
@@ -10,6 +10,8 @@ use crate::store::ReusableRun;
 pub(crate) struct DecidedGroups {
     pub(crate) groups: u64,
     pub(crate) decided: u64,
+    /// Whether what is compared is the score, by which alone groups are decided here.
+    pub(crate) by_score: bool,
     /// Tasks that were asked for in these, of so many.
     asked: u64,
     of: u64,
@@ -90,7 +92,9 @@ impl GroupGatherer<'_> {
             StopRule::Sure(range) => Some(range),
             StopRule::Halve { .. } => None,
         };
-        let found = DecidedGroups { groups, exact, least: 1.0, ..DecidedGroups::default() };
+        let by_score = compared_field(nest, level) == Ok(None);
+        let found =
+            DecidedGroups { groups, by_score, exact, least: 1.0, ..DecidedGroups::default() };
         Some(GroupGatherer { nest, level, range, decisions, group: 0, runs: Vec::new(), found })
     }
 
@@ -102,7 +106,7 @@ impl GroupGatherer<'_> {
             self.group = group;
         }
         let score = run.score.filter(|score| self.range.is_none_or(|range| range.contains(*score)));
-        if let (Some(score), false) = (score, run.failed) {
+        if let (true, Some(score), false) = (self.found.by_score, score, run.failed) {
             self.runs.push((run.task, score));
         }
     }
@@ -129,8 +133,8 @@ impl GroupGatherer<'_> {
         match has_scores {
             true => self.found,
             false => {
-                let DecidedGroups { groups, exact, .. } = self.found;
-                DecidedGroups { groups, exact, ..DecidedGroups::default() }
+                let DecidedGroups { groups, by_score, exact, .. } = self.found;
+                DecidedGroups { groups, by_score, exact, ..DecidedGroups::default() }
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::cli::plan::slurm_request::RemainingWork;
 use crate::executor::kept_results::kept_results;
 use crate::job::{FileDigests, Identity, Job, PythonModules, content_digests};
 use crate::master::cost_model::CostModel;
-use crate::model::{LoopNest, compared_field, stop_of};
+use crate::model::LoopNest;
 use crate::store::{Layout, ReusableRun, RunsOutlook, StoreReader};
 use crate::util::error::Result;
 
@@ -95,10 +95,8 @@ impl RecordedDurations {
             groups.iter_mut().for_each(|groups| groups.add(&found));
             durations.add(found);
         })?;
-        // The scores of another field say nothing, nor do those that are not compared.
-        let is_by_score = stop_of(&job.nest)
-            .is_some_and(|(level, _)| compared_field(&job.nest, level) == Ok(None));
-        durations.decided = groups.map(|groups| groups.end(is_by_score && !found.is_rescored));
+        // The scores of another field say nothing.
+        durations.decided = groups.map(|groups| groups.end(!found.is_rescored));
         durations.skip(std::mem::take(&mut found.skipped));
         durations.afresh = found.refused.is_some();
         durations.outlook = found;

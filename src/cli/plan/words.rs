@@ -146,6 +146,11 @@ fn runs_made(outlook: &PlanReport, name: &str) -> String {
     let Some(groups) = outlook.durations.decided(&outlook.job) else { return String::new() };
     let nest = &outlook.job.nest;
     let Some(made) = groups.made(nest) else {
+        if !groups.by_score {
+            return format!(
+                "\nHow many runs that saves is not known: it is judged by scores alone, and loop {name} compares a field."
+            );
+        }
         return format!(
             "\nHow many runs that saves is not known: no group over {name} is decided by runs that are there. Some whole groups tell: start the job with fewer of them, or interrupt it."
         );
