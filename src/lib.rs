@@ -193,7 +193,8 @@ pub use model::policy::Order;
 pub use model::value::Value;
 pub use rank0::settings::Settings;
 pub use study::{
-    Begun, Crunch, Crunched, Nest, Outcome, Row, RowPoint, Runs, Study, Summary, WithData, study,
+    Begun, Best, Crunch, Crunched, Nest, Outcome, Row, RowPoint, Runs, Stop, Study, Summary,
+    WithData, study,
 };
 pub use util::error::{Error, Exit};
 pub use wire::dictionary::{Dictionary, SharedDictionary};

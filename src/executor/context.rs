@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::executor::{Slot, Task};
 use crate::job::Job;
-use crate::model::Value;
+use crate::model::{LoopNest, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::temporary_folder;
 use crate::wire::dictionary::SharedDictionary;
@@ -52,6 +52,10 @@ impl Context {
     /// Deletes the task's scratch folder.
     pub(crate) fn rest(&mut self) {
         self.scratch.take();
+    }
+
+    pub(crate) fn nest(&self) -> &LoopNest {
+        &self.job.nest
     }
 
     /// The task's index in the flattened nest, from 0.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::executor::context::Context;
 use crate::executor::{CallResult, Executor, FinalCaller, GivenFinal, GroupReducer, Slot, Task};
 use crate::job::{CrunchSpec, Job};
-use crate::model::{Key, Points, RunError, Scored, SlotResult};
+use crate::model::{Key, Points, Reduce, RunError, Scored, SlotResult, StopRule};
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::dictionary::DictionaryData;
@@ -80,12 +80,20 @@ pub(crate) type CrunchFunction =
 pub(crate) type ReduceFunction =
     Box<dyn Fn(&Arc<Job>, Key, &[SlotResult]) -> Result<Scored, String> + Send + Sync>;
 
+/// How a loop of a study is reduced.
+pub(crate) enum StudyReduce {
+    /// By the user's function.
+    Own(ReduceFunction),
+    /// By the master, which may stop points.
+    Known(Reduce, Option<StopRule>),
+}
+
 /// What the program itself defines, identically on every rank.
 pub(crate) struct ErasedStudy {
     pub(crate) levels: Vec<Arc<dyn LoopSource>>,
     pub(crate) crunch: CrunchFunction,
     /// Innermost loop first.
-    pub(crate) reduces: Vec<ReduceFunction>,
+    pub(crate) reduces: Vec<StudyReduce>,
     /// The final function, and how many loops were reduced when it was given.
     pub(crate) finally: Option<(usize, FinalClosure)>,
     /// How many data sets a process caches.
@@ -94,6 +102,27 @@ pub(crate) struct ErasedStudy {
 }
 
 impl ErasedStudy {
+    /// From here on, what the innermost function so far returns must have a score: a reduction needs it.
+    pub(crate) fn needs_score(&mut self) {
+        let scored = |result: Result<Scored, String>| match result {
+            Ok(Scored { score: None, .. }) => Err(NO_SCORE.to_string()),
+            other => other,
+        };
+        match self.reduces.pop() {
+            None => {
+                let none: CrunchFunction = Box::new(|_, _| Err(String::new()));
+                let crunch = std::mem::replace(&mut self.crunch, none);
+                self.crunch = Box::new(move |indices, context| scored(crunch(indices, context)));
+            }
+            Some(StudyReduce::Own(reduce)) => {
+                let reduce: ReduceFunction =
+                    Box::new(move |job, group, items| scored(reduce(job, group, items)));
+                self.reduces.push(StudyReduce::Own(reduce));
+            }
+            Some(known) => self.reduces.push(known),
+        }
+    }
+
     /// Takes over the job as rank 0 prepared it.
     pub(crate) fn learn(&self, job: &Job) -> Result<()> {
         let CrunchSpec::Native(learned) = &job.crunch else { return Err(another_program()) };
@@ -115,6 +144,9 @@ impl ErasedStudy {
         &self.dictionary
     }
 }
+
+/// The error of a run or a summary.
+const NO_SCORE: &str = "it has no score, which the loop around it is reduced by: it is no number and has no number field 'score'";
 
 /// The error if rank 0 runs another program.
 pub(crate) fn another_program() -> Error {
@@ -194,6 +226,9 @@ impl RustReducer {
 impl GroupReducer for RustReducer {
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let from_innermost = self.job.nest.depth() - 1 - group.level;
-        (self.study.reduces[from_innermost])(&self.job, group, items)
+        match self.study.reduces.get(from_innermost) {
+            Some(StudyReduce::Own(reduce)) => reduce(&self.job, group, items),
+            _ => Err(another_program().to_string()),
+        }
     }
 }

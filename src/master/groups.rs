@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use crate::master::GroupView;
 use crate::model::{
-    Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, Reduce, RunBatch, Scored,
+    Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, Policy, RunBatch, Scored,
     SlotResult, Winner, choose, stop_of,
 };
 use open_group::{EndedGroup, OpenGroup};
@@ -21,6 +21,8 @@ pub(super) use partly::{KnownRun, Missing, PartlyKnown};
 pub(super) struct OpenGroups {
     nest: LoopNest,
     require: Completeness,
+    /// Whether a program has set that, and no job file.
+    in_code: bool,
     open: BTreeMap<Key, OpenGroup>,
     /// Groups that the user's function is reducing.
     away: BTreeMap<Key, AwayGroup>,
@@ -49,10 +51,11 @@ pub(super) enum ClosedGroup {
 }
 
 impl OpenGroups {
-    pub(super) fn new(nest: LoopNest, require: Completeness) -> OpenGroups {
+    pub(super) fn new(nest: LoopNest, policy: &Policy) -> OpenGroups {
         let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (undecided, waiting) = (stop_of(&nest).map(|(level, _)| level + 1), BTreeMap::new());
-        OpenGroups { nest, require, open, away, known, undecided, waiting }
+        let Policy { require, in_code, .. } = *policy;
+        OpenGroups { nest, require, in_code, open, away, known, undecided, waiting }
     }
 
     /// Sets the value of the user's function for a group, from an earlier start.
@@ -169,7 +172,7 @@ impl OpenGroups {
         let (runs, failed) = (group.runs, group.failed);
         let own = self.nest.loops()[key.level].require;
         let size = self.nest.group_size(key);
-        let allowing = |fraction| allowing(&self.nest, key.level, fraction);
+        let allowing = |fraction| self.allowing(key.level, fraction);
         let EndedGroup { folded, points, chooses, partial } =
             group.close(size, own.unwrap_or(self.require), allowing);
         let result = match folded {
@@ -269,6 +272,17 @@ impl OpenGroups {
         !self.away.is_empty()
     }
 
+    /// What lets a group over this loop count of whose points only a fraction has a result.
+    fn allowing(&self, level: usize, fraction: f64) -> String {
+        let l = &self.nest.loops()[level];
+        let place = match (self.in_code, l.require) {
+            (true, _) => return format!("Study::require({fraction}) would allow that"),
+            (false, Some(_)) => "",
+            (false, None) => " or in [crunch]",
+        };
+        format!("require = {fraction} in loop '{}'{place} would allow that", l.name)
+    }
+
     /// Whether no group is open or being reduced.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.away.is_empty() && self.waiting.is_empty()
@@ -282,16 +296,4 @@ fn group_at<'a>(
     key: Key,
 ) -> &'a mut OpenGroup {
     open.entry(key).or_insert_with(|| OpenGroup::new(nest, key))
-}
-
-/// What lets a group over this loop count of whose points only a fraction has a result.
-fn allowing(nest: &LoopNest, level: usize, fraction: f64) -> String {
-    let l = &nest.loops()[level];
-    match (&l.reduce, l.require) {
-        (Some(Reduce::Native), _) => format!("Study::require({fraction}) would allow that"),
-        (_, Some(_)) => format!("require = {fraction} in loop '{}' would allow that", l.name),
-        (_, None) => {
-            format!("require = {fraction} in loop '{}' or in [crunch] would allow that", l.name)
-        }
-    }
 }

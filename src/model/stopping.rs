@@ -244,7 +244,7 @@ fn check_stop(
                 let same = matches!(&l.reduce, Some(Reduce::Best(inner)) if inner.greatest == rule_of.greatest);
                 if own != Completeness::All && !same {
                     return Err(format!(
-                        "loop '{name}' may lack points (require), each of several runs, and what it gives without them has no bound; set require = \"all\" in it"
+                        "loop '{name}' may lack points (require), each of several runs, and what it gives without them has no bound; require all of its points"
                     ));
                 }
             }

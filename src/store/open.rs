@@ -175,7 +175,9 @@ impl OpenStore {
         let (was, is) = (&before.identity, &plan.identity);
         let needed = |nest: &LoopNest| nest.run_reduction().is_some_and(Reduce::needs_score);
         let now = needed(&plan.layout.nest);
-        let is_rescored = was.score != is.score || needed(&layout.nest) != now;
+        // A study's runs have the scores that they were returned with.
+        let is_rescored =
+            !plan.job.is_native() && (was.score != is.score || needed(&layout.nest) != now);
         // A run that has got its task back may have been scored long ago.
         let may_differ = is_rescored || has_more;
         if !plan.job.is_native() && may_differ {

@@ -1,5 +1,6 @@
 //! A study: the user's own Rust as crunch and summarize, with everything else of gridmpi around it.
 
+mod best;
 mod dependent;
 mod loops;
 mod needs;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::best::{Best, Stop};
 pub use self::nest::{Crunched, Nest};
 pub use self::outcome::Outcome;
 pub use self::row::{Row, RowPoint};
@@ -24,17 +26,19 @@ pub use self::runs::{Runs, Summary};
 
 use crate::executor::ReadyChildren;
 use crate::executor::context::Context;
-use crate::executor::rust::{CrunchFunction, ErasedStudy};
+use crate::executor::rust::{CrunchFunction, ErasedStudy, StudyReduce};
 use crate::job::{self, FinalFunction, FinalSpec, Job, KeptFiles, Seeding, WorkdirSpec};
-use crate::model::{Completeness, GroupSummary, LoopNest, Order, Policy, SlotResult};
+use crate::model::{
+    Completeness, GroupSummary, Key, LoopNest, Order, Policy, SlotResult, check_stops,
+};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, PreparedJob};
 use crate::study::run::{FirstPlace, run_job};
 use crate::util::error::{Error, Result};
-use crate::wire::codec;
 use crate::wire::dictionary::{DictionaryData, SharedDictionary};
 use crate::worker::isolated_main;
+use best::{ValueReader, returned};
 use loops::Over;
 use nest::ErasedLoop;
 use prepare::{Selector, prepare_loops};
@@ -149,10 +153,13 @@ pub struct Study<R, S> {
     /// By level.
     selectors: Vec<Selector>,
     listeners: Vec<(usize, Listener)>,
-    of: std::marker::PhantomData<fn() -> (R, S)>,
+    read: ValueReader<S>,
+    /// What is wrong with the study.
+    refused: Option<String>,
+    of: std::marker::PhantomData<fn() -> R>,
 }
 
-impl<R> Study<R, R> {
+impl<R: DeserializeOwned + 'static> Study<R, R> {
     /// A study without reductions.
     fn begin(loops: Vec<ErasedLoop>, crunch: CrunchFunction) -> Study<R, R> {
         let (levels, selectors) = loops.into_iter().map(|l| (l.source, l.selector)).unzip();
@@ -161,7 +168,7 @@ impl<R> Study<R, R> {
         Study {
             name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
             version: "1".to_string(),
-            policy: Policy::default(),
+            policy: Policy { in_code: true, ..Policy::default() },
             workdir: None,
             erased: ErasedStudy {
                 levels,
@@ -173,15 +180,26 @@ impl<R> Study<R, R> {
             },
             selectors,
             listeners: Vec::new(),
+            read: returned(),
+            refused: None,
             of: std::marker::PhantomData,
         }
+    }
+}
+
+impl<R, S> Study<R, S> {
+    /// The same study, which gives another type.
+    fn reading<T>(self, read: ValueReader<T>) -> Study<R, T> {
+        let Study { name, version, policy, workdir, erased, selectors, listeners, .. } = self;
+        let (refused, of) = (self.refused, self.of);
+        Study { name, version, policy, workdir, erased, selectors, listeners, read, refused, of }
     }
 }
 
 impl<R, S> Study<R, S>
 where
     R: Serialize + DeserializeOwned + 'static,
-    S: Serialize + DeserializeOwned + 'static,
+    S: 'static,
 {
     /// Reduces the next loop outwards: `summarize` gets the summaries of the loop inside it. The result
     /// has one row per point of the loops that are not reduced.
@@ -198,26 +216,21 @@ where
         T: Serialize + DeserializeOwned + 'static,
         F: Fn(&Runs<S>) -> T + Send + Sync + 'static,
     {
-        let mut erased = self.erased;
-        erased.reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[SlotResult]| {
-            let result = |item: &SlotResult| match &item.result {
-                Some(scored) => codec::decode_theirs::<S>(&scored.typed).map(Some),
+        let (mut study, read) = (self, returned());
+        let inside = study.read.clone();
+        let own = move |job: &Arc<Job>, group, items: &[SlotResult]| {
+            let nest = &job.nest;
+            let result = |(key, item): (Key, &SlotResult)| match &item.result {
+                Some(scored) => inside(nest, key, scored).map(Some),
                 None => Ok(None),
             };
-            let results = items.iter().map(result).collect::<Result<_>>();
+            let keys = nest.children(group).map(|index| Key { level: group.level + 1, index });
+            let results = keys.zip(items).map(result).collect::<Result<_>>();
             let results = results.map_err(|error| error.to_string())?;
             nest::typed(&summarize(&Runs { results, job: job.clone(), group }))
-        }));
-        Study {
-            name: self.name,
-            version: self.version,
-            policy: self.policy,
-            workdir: self.workdir,
-            erased,
-            selectors: self.selectors,
-            listeners: self.listeners,
-            of: std::marker::PhantomData,
-        }
+        };
+        study.erased.reduces.push(StudyReduce::Own(Box::new(own)));
+        study.reading(read)
     }
 
     /// Sets the name of the results folder, `results/NAME`. Default: the name of the program.
@@ -344,8 +357,9 @@ where
     where
         F: FnMut(Summary<S>) -> crate::Result<()> + Send + 'static,
     {
+        let read = self.read.clone();
         let listen = move |nest: &LoopNest, summary: &GroupSummary| {
-            listen(Summary::of(nest, summary)).map_err(|error| error.to_string())
+            listen(Summary::of(nest, summary, &read)).map_err(|error| error.to_string())
         };
         self.listeners.push((self.erased.reduces.len(), Box::new(listen)));
         self
@@ -385,7 +399,8 @@ where
         T: Serialize + DeserializeOwned + 'static,
         F: Fn(&Row<S>) -> crate::Result<T> + Send + Sync + 'static,
     {
-        self.erased.finally = Some((self.erased.reduces.len(), row::erased(finish)));
+        self.erased.finally =
+            Some((self.erased.reduces.len(), row::erased(finish, self.read.clone())));
         self
     }
 
@@ -415,21 +430,26 @@ where
         if !isolated_main::is_first_study() && self.policy.isolate {
             return Err(Error::input("only the first study that a program runs can be isolated"));
         }
+        let read = self.read.clone();
         let (native, prepare) = self.split();
         isolated_main::work_if_isolated(Some(&native));
         let finished = run_job(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
         native.dictionary().close(); // on every rank, even after an error: nobody must wait for ever
-        finished?.map(Outcome::read).transpose()
+        finished?.map(|finished| Outcome::read(finished, read)).transpose()
     }
 
     /// The part that every rank needs, and a closure that prepares the job on rank 0.
     pub(crate) fn split(
         self,
     ) -> (Arc<ErasedStudy>, impl FnOnce(FirstPlace) -> Result<PreparedJob>) {
-        let Study { name, version, policy, workdir, erased, selectors, listeners, .. } = self;
+        let Study { name, version, policy, workdir, erased, selectors, listeners, refused, .. } =
+            self;
         let native = Arc::new(erased);
         let brought = native.clone();
         let prepare = move |_: FirstPlace| {
+            if let Some(why) = refused {
+                return Err(Error::input(why));
+            }
             if !policy.require.is_sound() {
                 return Err(Error::input("require: expected over 0 and up to 1"));
             }
@@ -445,6 +465,9 @@ where
                 ));
             }
             let (nest, learned, digests) = prepare_loops(&brought, selectors)?;
+            check_stops(&nest, policy.require).map_err(|(level, why)| {
+                Error::input(format!("stop: loop '{}': {why}", nest.loops()[level].name))
+            })?;
             let finally = match &brought.finally {
                 Some((folds, _)) if *folds != brought.reduces.len() => {
                     return Err(Error::input("finally: it comes after the last reduce"));

@@ -262,7 +262,11 @@ impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
         S: Serialize + DeserializeOwned + 'static,
         F: Fn(&Runs<R>) -> S + Send + Sync + 'static,
     {
-        Study::begin(self.levels, self.call).fold(summarize)
+        self.begin().fold(summarize)
+    }
+
+    pub(super) fn begin(self) -> Study<R, R> {
+        Study::begin(self.levels, self.call)
     }
 }
 

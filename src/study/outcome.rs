@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::{GroupSummary, LoopNest, Scored};
 use crate::rank0::types::RunResult;
+use crate::study::best::ValueReader;
 use crate::study::runs::Summary;
 use crate::util::error::Result;
 use crate::wire::codec;
@@ -20,28 +21,39 @@ pub struct Outcome<R, S> {
     of: PhantomData<fn() -> R>,
 }
 
-impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
-    pub(super) fn read(mut finished: RunResult) -> Result<Outcome<R, S>> {
+impl<R: DeserializeOwned, S> Outcome<R, S> {
+    pub(super) fn read(mut finished: RunResult, read: ValueReader<S>) -> Result<Outcome<R, S>> {
         finished.results = finished.results.loading_large();
         let mut summaries = Vec::new();
         let nest = &finished.job.nest;
         finished.results.summaries(nest.outer(), |summary| {
-            summaries.push(Summary::of(nest, &summary));
+            summaries.push(Summary::of(nest, &summary, &read));
             Ok(())
         })?;
         Ok(Outcome { summaries, finished, of: PhantomData })
     }
 
     /// The runs behind a summary, in grid order: the result of crunch, or a message that says why it
-    /// failed. They are read from the store; an error if it cannot be read.
+    /// failed. For a run that was not needed ([`Study::stop`](crate::Study::stop)) the message begins with "skipped: ".
+    /// They are read from the store; an error if it cannot be read.
     pub fn runs(&self, summary: &Summary<S>) -> Result<Vec<Result<R, String>>> {
-        let nest = &self.finished.job.nest;
+        let RunResult { job, results, .. } = &self.finished;
+        let nest = &job.nest;
         let tasks = nest.key_at(&summary.indices).map_or(0..0, |key| nest.tasks_below(key));
-        let mut runs = Vec::new();
-        self.finished.results.runs(tasks, |run| {
-            runs.push(typed(&run.result));
+        let stopped = results.stopped()?;
+        let skipped = |task: u64| {
+            let point = stopped.skips(task)?;
+            Some(Err(format!("skipped: {}", point.words(nest))))
+        };
+        let (mut runs, mut next) = (Vec::new(), tasks.start);
+        results.runs(tasks.clone(), |run| {
+            let task = run.key.index;
+            runs.extend((next..task).filter_map(skipped));
+            runs.push(skipped(task).unwrap_or_else(|| decoded(&run.result)));
+            next = task + 1;
             Ok(())
         })?;
+        runs.extend((next..tasks.end).filter_map(skipped));
         Ok(runs)
     }
 
@@ -61,6 +73,11 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
             Ok(scored) => codec::decode_theirs(&scored.typed).map(|value| Some(Ok(value))),
             Err(why) => Ok(Some(Err(why))),
         }
+    }
+
+    /// The number of runs that were not needed, because their points were stopped ([`Study::stop`](crate::Study::stop)).
+    pub fn skipped(&self) -> u64 {
+        self.finished.tally.skipped
     }
 
     /// The number of failed runs.
@@ -86,20 +103,27 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
     }
 }
 
-impl<S: DeserializeOwned> Summary<S> {
-    pub(super) fn of(nest: &LoopNest, summary: &GroupSummary) -> Summary<S> {
-        let coordinates = nest.coordinates(summary.key);
+impl<S> Summary<S> {
+    pub(super) fn of(nest: &LoopNest, summary: &GroupSummary, read: &ValueReader<S>) -> Summary<S> {
+        let GroupSummary { key, result, runs, failed } = summary;
+        let value = match result {
+            Ok(scored) => read(nest, *key, scored).map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        let coordinates = nest.coordinates(*key).into_iter();
         Summary {
-            coordinates: coordinates.into_iter().map(|(name, v)| (name.to_string(), v)).collect(),
-            indices: nest.indices(summary.key),
-            value: typed(&summary.result),
-            runs: summary.runs,
-            failed: summary.failed,
+            coordinates: coordinates.map(|(name, v)| (name.to_string(), v)).collect(),
+            indices: nest.indices(*key),
+            value,
+            runs: *runs,
+            failed: *failed,
+            // A group is complete when each of its tasks has run, or will not.
+            skipped: nest.task_count(*key) - runs - failed,
         }
     }
 }
 
-fn typed<T: DeserializeOwned>(result: &Result<Scored, String>) -> Result<T, String> {
+fn decoded<T: DeserializeOwned>(result: &Result<Scored, String>) -> Result<T, String> {
     match result {
         Ok(scored) => codec::decode_theirs(&scored.typed).map_err(|error| error.to_string()),
         Err(why) => Err(why.clone()),

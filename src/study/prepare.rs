@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::executor::rust::{ErasedStudy, LoopSource, PreparedLoop};
+use crate::executor::rust::{ErasedStudy, LoopSource, PreparedLoop, StudyReduce};
 use crate::job::{PointDigests, check_fields, check_name, equal_points};
 use crate::model::{
     Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, Points, Reduce, Selection, Value,
@@ -72,9 +72,13 @@ pub(super) fn prepare_loops(
             Some(known) => known,
             None => prepare_loop(level.as_ref())?,
         };
-        let reduce = (i >= outer).then_some(Reduce::Native);
+        let (reduce, stop) = match (i >= outer).then(|| &native.reduces[depth - 1 - i]) {
+            Some(StudyReduce::Known(reduce, stop)) => (Some(reduce.clone()), *stop),
+            Some(StudyReduce::Own(_)) => (Some(Reduce::Native), None),
+            None => (None, None),
+        };
         let l = Loop::new(level.name(), known.points, reduce);
-        loops.push(Loop { is_data: level.is_data(), ..l });
+        loops.push(Loop { is_data: level.is_data(), stop, ..l });
         learned.push(known.learned);
         digests.insert(i, known.digests);
     }

@@ -11,9 +11,9 @@ use crate::executor::GivenFinal;
 use crate::executor::context::Context;
 use crate::executor::rust::{AnyPoint, ErasedStudy, FinalClosure};
 use crate::model::{RunError, Value};
+use crate::study::best::ValueReader;
 use crate::study::nest::{in_full, typed};
 use crate::util::error::{Error, Result};
-use crate::wire::codec;
 
 /// A row of the result, for [`Study::finally`](crate::Study::finally): a point of each loop that is not reduced, and
 /// the summary of all that is inside them.
@@ -90,14 +90,14 @@ impl<S> Row<'_, S> {
 }
 
 /// A final function with its types erased.
-pub(super) fn erased<S, T, F>(finish: F) -> FinalClosure
+pub(super) fn erased<S, T, F>(finish: F, read: ValueReader<S>) -> FinalClosure
 where
-    S: DeserializeOwned,
+    S: 'static,
     T: Serialize + DeserializeOwned,
     F: Fn(&Row<S>) -> crate::Result<T> + Send + Sync + 'static,
 {
     Box::new(move |given, study, context| {
-        let summary = codec::decode_theirs(&given.summary.typed);
+        let summary = read(context.nest(), given.row, given.summary);
         let summary = summary.map_err(|error| RunError::Failed(error.to_string()))?;
         let row = Row { summary, given, study, context };
         let value = finish(&row).map_err(|error| RunError::Failed(in_full(&*error)))?;

@@ -266,7 +266,7 @@ fn check_stop(settings: &Settings, job: &Job) -> Result<()> {
     let name = &job.nest.loops()[level].name;
     let refused = |what: &str| {
         Err(Error::input(format!(
-            "loop '{name}' stops points, which {what} cannot; take stop = out of it for that"
+            "loop '{name}' stops points, which {what} cannot; take stop out of it for that"
         )))
     };
     #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -276,8 +276,8 @@ fn check_stop(settings: &Settings, job: &Job) -> Result<()> {
     if settings.strategy != Strategy::Flattened {
         return refused("another strategy than \"flattened\"");
     }
-    match settings.order {
-        None | Some(Order::Grid) => Ok(()),
-        Some(_) => refused("another order than that of the grid"),
+    match settings.order.unwrap_or(job.policy.order) {
+        Order::Grid => Ok(()),
+        _ => refused("another order than that of the grid"),
     }
 }

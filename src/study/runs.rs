@@ -95,4 +95,6 @@ pub struct Summary<S> {
     pub runs: u64,
     /// The number of failed runs in the group, at all levels below.
     pub failed: u64,
+    /// The number of runs in the group that were not needed ([`Study::stop`](crate::Study::stop)).
+    pub skipped: u64,
 }

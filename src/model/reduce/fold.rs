@@ -164,6 +164,7 @@ impl Fold {
                 let (typed, best) = (result.typed.clone(), result.best.clone());
                 return Scored { score: result.score, best, typed, ..Scored::default() };
             }
+            FoldState::Fields(folding) if folding.list.score_only => Value::Null,
             FoldState::Fields(_) => foldable(&result.value.get()),
             FoldState::Count => Value::Null,
         };
@@ -309,7 +310,9 @@ impl FieldFolding {
         };
         self.first.push(score, weight);
         self.more.iter_mut().for_each(|one| one.push(score, 1.0));
-        if let Value::Record(_) = value {
+        if let Value::Record(_) = value
+            && !self.list.score_only
+        {
             self.table.get_or_insert_default().push(value, weight, &self.list);
         }
     }

@@ -18,6 +18,8 @@ pub(crate) struct FoldList {
     pub(crate) weight: Option<String>,
     /// The names of what loops inside add, which are no fields of crunch.
     pub(super) inner: Vec<String>,
+    /// Whether only scores are folded, and no fields of records.
+    pub(super) score_only: bool,
 }
 
 /// A fold with what its fields are called.
@@ -40,7 +42,8 @@ impl NamedFold {
 
 impl FoldList {
     pub(super) fn new(fold: NumberFold) -> FoldList {
-        FoldList { folds: vec![NamedFold::new(fold)], by: None, weight: None, inner: Vec::new() }
+        let folds = vec![NamedFold::new(fold)];
+        FoldList { folds, by: None, weight: None, inner: Vec::new(), score_only: false }
     }
 
     pub(crate) fn first(&self) -> &NamedFold {

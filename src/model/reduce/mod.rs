@@ -80,6 +80,11 @@ impl Reduce {
         Reduce::Fields(Arc::new(FoldList::new(fold)))
     }
 
+    /// One fold of the scores alone, whatever fields there are.
+    pub(crate) fn scores(fold: NumberFold) -> Reduce {
+        Reduce::Fields(Arc::new(FoldList { score_only: true, ..FoldList::new(fold) }))
+    }
+
     /// Whether it ignores values without a score.
     pub(crate) fn needs_score(&self) -> bool {
         matches!(self, Reduce::Best(_) | Reduce::Fields(_)) && self.by().is_none()
