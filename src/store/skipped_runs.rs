@@ -67,21 +67,8 @@ pub(crate) fn why_skipped(stopped: &StoppedPoints, run: &GroupSummary) -> Option
         return None;
     }
     let error = run.result.as_ref().err().map(String::as_str);
-    why(stopped, run.key.index, true, error)
+    stopped.why_skipped(run.key.index, true, error)
 }
-
-/// Why a run was skipped, as people read it.
-fn why(stopped: &StoppedPoints, task: u64, has_run: bool, error: Option<&str>) -> Option<String> {
-    let words = stopped.skips(task)?.words(stopped.nest());
-    Some(match (has_run, error) {
-        (false, _) => words,
-        (true, None) => format!("{words}; {EARLIER}"),
-        (true, Some(error)) => format!("{words}; {EARLIER}, and it failed: {error}"),
-    })
-}
-
-/// What marks a run that is there all the same.
-const EARLIER: &str = "the run was made by an earlier start and counts nowhere";
 
 /// Runs that are there, where some were not asked for. The functions are those of [`add_functions`].
 pub(super) const MADE: RunRows = RunRows {
@@ -134,6 +121,6 @@ pub(super) fn add_functions(
     store.create_scalar_function("why_skipped", 3, plain, move |context: &Context| {
         let task: i64 = context.get(0)?;
         let error = context.get_raw(2).as_str_or_null()?;
-        Ok(why(&all, task as u64, context.get(1)?, error))
+        Ok(all.why_skipped(task as u64, context.get(1)?, error))
     })
 }

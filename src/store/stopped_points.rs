@@ -16,6 +16,9 @@ CREATE TABLE IF NOT EXISTS stopped_points (level INTEGER, number INTEGER, asked 
                                            PRIMARY KEY (level, number)) WITHOUT ROWID;
 ";
 
+/// What marks a run that is there all the same.
+const EARLIER: &str = "the run was made by an earlier start and counts nowhere";
+
 /// Forgets all of them, before a start decides again.
 pub(super) fn clear(store: &Connection) -> Result<(), rusqlite::Error> {
     store.execute_batch(TABLE)?;
@@ -182,5 +185,20 @@ impl StoppedPoints {
     pub(crate) fn skips(&self, task: u64) -> Option<&StoppedPoint> {
         let point = self.around(self.nest.task(task))?;
         (!point.has_asked(&self.nest, task)).then_some(point)
+    }
+
+    /// Why a task was not asked for, as people read it; `None` if it was. A run that is there all the same may have failed.
+    pub(crate) fn why_skipped(
+        &self,
+        task: u64,
+        has_run: bool,
+        error: Option<&str>,
+    ) -> Option<String> {
+        let words = self.skips(task)?.words(&self.nest);
+        Some(match (has_run, error) {
+            (false, _) => words,
+            (true, None) => format!("{words}; {EARLIER}"),
+            (true, Some(error)) => format!("{words}; {EARLIER}, and it failed: {error}"),
+        })
     }
 }

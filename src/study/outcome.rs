@@ -41,19 +41,20 @@ impl<R: DeserializeOwned, S> Outcome<R, S> {
         let nest = &job.nest;
         let tasks = nest.key_at(&summary.indices).map_or(0..0, |key| nest.tasks_below(key));
         let stopped = results.stopped()?;
-        let skipped = |task: u64| {
-            let point = stopped.skips(task)?;
-            Some(Err(format!("skipped: {}", point.words(nest))))
+        let skipped = |task: u64, run: Option<&Result<Scored, String>>| {
+            let error = run.and_then(|run| run.as_ref().err()).map(String::as_str);
+            let why = stopped.why_skipped(task, run.is_some(), error)?;
+            Some(Err(format!("skipped: {why}")))
         };
         let (mut runs, mut next) = (Vec::new(), tasks.start);
         results.runs(tasks.clone(), |run| {
             let task = run.key.index;
-            runs.extend((next..task).filter_map(skipped));
-            runs.push(skipped(task).unwrap_or_else(|| decoded(&run.result)));
+            runs.extend((next..task).filter_map(|task| skipped(task, None)));
+            runs.push(skipped(task, Some(&run.result)).unwrap_or_else(|| decoded(&run.result)));
             next = task + 1;
             Ok(())
         })?;
-        runs.extend((next..tasks.end).filter_map(skipped));
+        runs.extend((next..tasks.end).filter_map(|task| skipped(task, None)));
         Ok(runs)
     }
 

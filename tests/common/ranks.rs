@@ -25,7 +25,7 @@ pub fn start(command: Command, test: &str) -> Ran {
 pub fn play<R, S>(study: Study<R, S>, check: impl FnOnce(Outcome<R, S>) -> String)
 where
     R: Serialize + DeserializeOwned + 'static,
-    S: Serialize + DeserializeOwned + 'static,
+    S: 'static,
 {
     if let Some(outcome) = study.run(&Settings::default()).unwrap() {
         println!("rank 0 says: {}", check(outcome));
