@@ -1,10 +1,9 @@
 //! Three loops, each of its own type: data sets x smoothing widths x folds. Folds are averaged for
-//! each width, and the best width wins for each data set.
+//! each width, and the best width wins for each data set. A width that cannot win any more is stopped.
 
-use gridmpi::{Nest, Runs};
+use gridmpi::{Nest, Stop};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Normal};
-use serde::{Deserialize, Serialize};
 
 const FOLDS: usize = 5;
 
@@ -37,24 +36,14 @@ fn error(curve: &Curve, width: f64, fold: usize) -> f64 {
     test.iter().map(|(_, (x, y))| (y - predict(*x)).powi(2)).sum::<f64>() / test.len() as f64
 }
 
-#[derive(Serialize, Deserialize)]
-struct Best {
-    score: f64,
-    width: f64,
-}
-
 fn main() -> std::process::ExitCode {
     Nest::new()
         .named_data("curve", curves)
         .each("width", [0.003, 0.01, 0.03, 0.1])
         .each("fold", 0..FOLDS)
         .crunch(|(curve, width, fold), _| Ok(error(curve, *width, *fold)))
-        .reduce(|errors: &Runs<f64>| {
-            errors.iter().map(|(_, error)| error).sum::<f64>() / errors.len() as f64
-        })
-        .reduce(|means: &Runs<f64>| {
-            let (index, score) = means.min_by(|mean| *mean)?;
-            Some(Best { score: *score, width: means.point(index).as_f64()? })
-        })
+        .mean() // over folds
+        .min() // over widths
+        .stop(Stop::sure(0.0..=f64::INFINITY)) // a squared error cannot be less than 0
         .main()
 }

@@ -86,6 +86,32 @@
 //! [`Nest::each_of`] calls a closure for them, and [`Nest::filter`] drops combinations. Groups then have
 //! different sizes, and there is no task for what is not there.
 //!
+//! # Reductions of gridmpi's own
+//!
+//! In place of a function of yours, a loop can be reduced by [`mean`](Study::mean), [`median`](Study::median),
+//! [`sum`](Study::sum), or to its best point by [`max`](Study::max) or [`min`](Study::min). The tables then have a
+//! column for the best point, the report draws scores over the loops, and points that cannot win need not have all
+//! their runs: [`Study::stop`] says when a point is stopped.
+//!
+//! ```
+//! use gridmpi::{Nest, Settings, Stop};
+//!
+//! let outcome = Nest::new()
+//!     .data("dataset", || Ok(vec![0.25, 0.75]))
+//!     .each("alpha", (0..20).map(|i| f64::from(i) / 20.0))
+//!     .each("fold", 0..10)
+//!     .crunch(|(center, alpha, fold), _| Ok((alpha - center).powi(2) * f64::from(9 + fold)))
+//!     .mean() // over folds
+//!     .min() // over alphas
+//!     .stop(Stop::sure(0.0..=f64::INFINITY)) // a square is never below 0
+//!     .run(&Settings::default())?
+//!     .expect("this is rank 0");
+//! let best = outcome.summaries[1].value.as_ref().unwrap();
+//! assert_eq!((best.point.as_f64(), best.score), (Some(0.75), 0.0));
+//! assert!(outcome.skipped() > 200); // of 400
+//! # Ok::<(), gridmpi::Error>(())
+//! ```
+//!
 //! # What crunch gets
 //!
 //! crunch gets a [`Context`]. It has the coordinates of the task, its own seed (which depends on

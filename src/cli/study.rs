@@ -75,7 +75,7 @@ interrupted goes on where it stopped when it is started again.
 impl<R, S> Study<R, S>
 where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
-    S: serde::Serialize + serde::de::DeserializeOwned + 'static,
+    S: 'static,
 {
     /// The rest of a program's `main`: reads the command line (`--help` explains it), runs the study into
     /// `results/NAME`, prints the table of results, and returns the exit code. Starts a logger on stderr,
@@ -111,7 +111,7 @@ where
 fn run<R, S>(study: Study<R, S>, options: &Options, launched: Option<LaunchInfo>) -> Result<Exit>
 where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
-    S: serde::Serialize + serde::de::DeserializeOwned + 'static,
+    S: 'static,
 {
     let (study, prepare) = study.split();
     isolated_main::work_if_isolated(Some(&study));

@@ -1,12 +1,13 @@
 //! A study: the user's own Rust as crunch and summarize, with everything else of gridmpi around it.
 
-mod best;
+mod crunch;
 mod dependent;
 mod loops;
 mod needs;
 mod nest;
 mod outcome;
 mod prepare;
+mod reductions;
 mod row;
 pub(crate) mod run;
 mod runs;
@@ -18,14 +19,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::best::{Best, Stop};
+pub use self::crunch::{Begun, Crunch, WithData, study};
 pub use self::nest::{Crunched, Nest};
 pub use self::outcome::Outcome;
+pub use self::reductions::{Best, Stop};
 pub use self::row::{Row, RowPoint};
 pub use self::runs::{Runs, Summary};
 
 use crate::executor::ReadyChildren;
-use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, StudyReduce};
 use crate::job::{self, FinalFunction, FinalSpec, Job, KeptFiles, Seeding, WorkdirSpec};
 use crate::model::{
@@ -38,109 +39,12 @@ use crate::study::run::{FirstPlace, run_job};
 use crate::util::error::{Error, Result};
 use crate::wire::dictionary::{DictionaryData, SharedDictionary};
 use crate::worker::isolated_main;
-use best::{ValueReader, returned};
-use loops::Over;
 use nest::ErasedLoop;
 use prepare::{Selector, prepare_loops};
+use reductions::{ValueReader, returned};
 
 /// How many data sets of each loop a process keeps by default.
 const KEEP: usize = 4;
-
-/// The user's expensive function, and the function that summarises its runs, for the two loops of most
-/// studies: data sets and parameters. For deeper nests see [`Nest`].
-///
-/// Values of these types are sent between ranks with serde, within these
-/// [limits](crate#limits-of-serde-types). If `Run` or `Summary` is a number or has a field `score`, this
-/// is its score in the store and the tables.
-pub trait Crunch: Send + Sync + 'static {
-    /// A data set.
-    type Data: Send + Sync + 'static;
-    /// One combination of parameters.
-    type Param: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// The result of one call; every result is stored.
-    type Run: Serialize + DeserializeOwned + 'static;
-    /// The summary of the runs of one data set.
-    type Summary: Serialize + DeserializeOwned + 'static;
-
-    /// The expensive call, for one data set and one combination of parameters. An error, a panic, or a
-    /// result that is NaN (or whose `score` is) fails this run only.
-    fn crunch(
-        &self,
-        data: &Self::Data,
-        param: &Self::Param,
-        context: &Context,
-    ) -> crate::Result<Self::Run>;
-
-    /// Summarises the runs of a data set, which are in the order of the parameters. After a panic, or
-    /// with a summary that is NaN (or whose `score` is), the data set has no summary.
-    fn summarize(&self, runs: &Runs<Self::Run>) -> Self::Summary;
-}
-
-/// Begins a study of this crunch. Add data sets next, then parameters.
-pub fn study<C: Crunch>(crunch: C) -> Begun<C> {
-    Begun { crunch }
-}
-
-/// A crunch without data sets and parameters; see [`study`].
-pub struct Begun<C> {
-    crunch: C,
-}
-
-impl<C: Crunch> Begun<C> {
-    /// Adds data sets that are made on rank 0, where `make` is called once; see [`Nest::data`].
-    pub fn data_sets(
-        self,
-        make: impl FnOnce() -> crate::Result<Vec<C::Data>> + Send + 'static,
-    ) -> WithData<C>
-    where
-        C::Data: Serialize + DeserializeOwned,
-    {
-        WithData { crunch: self.crunch, nest: Nest::new().data("dataset", make) }
-    }
-
-    /// Adds data sets from rank 0, each with a name; see [`Nest::named_data`].
-    pub fn named_data_sets(
-        self,
-        make: impl FnOnce() -> crate::Result<Vec<(String, C::Data)>> + Send + 'static,
-    ) -> WithData<C>
-    where
-        C::Data: Serialize + DeserializeOwned,
-    {
-        WithData { crunch: self.crunch, nest: Nest::new().named_data("dataset", make) }
-    }
-
-    /// Adds data sets that each process loads itself when it first has a task with one; see
-    /// [`Nest::load`].
-    pub fn load<K>(
-        self,
-        keys: impl IntoIterator<Item = K>,
-        load: impl Fn(&K) -> crate::Result<C::Data> + Send + Sync + 'static,
-    ) -> WithData<C, K>
-    where
-        K: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        WithData { crunch: self.crunch, nest: Nest::new().load("dataset", keys, load) }
-    }
-}
-
-/// A crunch with data sets and without parameters; see [`study`]. `K` is what rank 0 has of a data set: the
-/// key of one that each process loads itself.
-pub struct WithData<C: Crunch, K = <C as Crunch>::Data> {
-    crunch: C,
-    nest: Nest<(Over<C::Data, K>,)>,
-}
-
-impl<C: Crunch, K: 'static> WithData<C, K> {
-    /// Adds the parameters to try on every data set. Rank 0 sends its own to all other ranks.
-    pub fn params(self, params: impl IntoIterator<Item = C::Param>) -> Study<C::Run, C::Summary> {
-        let crunch = Arc::new(self.crunch);
-        let summarizer = crunch.clone();
-        self.nest
-            .each("param", params)
-            .crunch(move |(data, param), context| crunch.crunch(data, param, context))
-            .reduce(move |runs| summarizer.summarize(runs))
-    }
-}
 
 /// Loops, crunch and reductions, ready to run. `R` is the result of a run, and `S` the summary of the
 /// outermost loop that is reduced.
@@ -259,7 +163,7 @@ where
         self
     }
 
-    /// Sets how often a failed run is tried again. Default: 0. [`Context::attempt`] is the number of the
+    /// Sets how often a failed run is tried again. Default: 0. [`Context::attempt`](crate::Context::attempt) is the number of the
     /// attempt.
     pub fn retries(mut self, retries: u32) -> Self {
         self.policy.retries = retries;
@@ -275,7 +179,7 @@ where
 
     /// If nothing else is left to do, an idle worker also runs the task that has been running longest, if
     /// it takes more than twice as long as others did. The first result counts. The other call is
-    /// [cancelled](Context::is_cancelled), and the study ends when it has returned.
+    /// [cancelled](crate::Context::is_cancelled), and the study ends when it has returned.
     pub fn speculate(mut self) -> Self {
         self.policy.speculate = true;
         self
@@ -313,7 +217,7 @@ where
         self
     }
 
-    /// Gives each call of crunch a folder of its own, [`Context::workdir`]. What is in it when a call has
+    /// Gives each call of crunch a folder of its own, [`Context::workdir`](crate::Context::workdir). What is in it when a call has
     /// failed is kept in the results folder, in `runs/`, in a folder named by the points of the run; with
     /// `keep_all`, what any call has left. An isolated study has no such folders.
     ///
@@ -351,7 +255,7 @@ where
 
     /// Calls `listen` with each summary as soon as its group is complete, on rank 0 in a thread of its
     /// own. Summaries of earlier starts that are reused come first. An error stops the study: running
-    /// calls are cancelled (see [`Context::is_cancelled`]), finished runs are stored, and
+    /// calls are cancelled (see [`Context::is_cancelled`](crate::Context::is_cancelled)), finished runs are stored, and
     /// [`run`](Study::run) returns the error.
     pub fn on_summary<F>(mut self, mut listen: F) -> Self
     where
@@ -405,7 +309,7 @@ where
     }
 
     /// The shared dictionary of this name, for the program on rank 0; crunch uses
-    /// [`Context::dictionary`]. It is closed when the study is over; the values in it can still be taken
+    /// [`Context::dictionary`](crate::Context::dictionary). It is closed when the study is over; the values in it can still be taken
     /// then. On other ranks this returns an empty dictionary that is not shared, and that is closed at
     /// the end too.
     pub fn dictionary<K, V>(&self, name: &str) -> SharedDictionary<'static, K, V>

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::{GroupSummary, LoopNest, Scored};
 use crate::rank0::types::RunResult;
-use crate::study::best::ValueReader;
+use crate::study::reductions::ValueReader;
 use crate::study::runs::Summary;
 use crate::util::error::Result;
 use crate::wire::codec;

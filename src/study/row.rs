@@ -11,8 +11,8 @@ use crate::executor::GivenFinal;
 use crate::executor::context::Context;
 use crate::executor::rust::{AnyPoint, ErasedStudy, FinalClosure};
 use crate::model::{RunError, Value};
-use crate::study::best::ValueReader;
 use crate::study::nest::{in_full, typed};
+use crate::study::reductions::ValueReader;
 use crate::util::error::{Error, Result};
 
 /// A row of the result, for [`Study::finally`](crate::Study::finally): a point of each loop that is not reduced, and
