@@ -6,10 +6,11 @@ mod common;
 #[path = "common/ranks.rs"]
 mod ranks;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use common::{Ran, mpirun_of};
-use gridmpi::{Nest, Runs, Settings};
+use gridmpi::{Best, Nest, Outcome, Row, Runs, Settings, Stop};
 use ranks::{RANK, is_rank, play, said};
 
 /// Runs the named test of this file on that many ranks.
@@ -284,4 +285,37 @@ fn data_sets_and_runs_over_2_gib_cross() {
         assert_eq!(value, Ok(Some((SIZE, 2, (SIZE - 1) as u8 ^ 1))));
         outcome.traffic().1.to_string()
     });
+}
+
+#[test]
+fn ranks_skip_what_threads_skip() {
+    let study = || {
+        Nest::new()
+            .data("dataset", || Ok(vec![0.25, 0.75]))
+            .each("alpha", (0..20).map(|i| f64::from(i) / 20.0))
+            .each("fold", 0..10u32)
+            .crunch(|(best, alpha, fold), _| Ok((alpha - best).powi(2) * f64::from(10 + fold)))
+            .mean()
+            .min()
+            .stop(Stop::sure(0.0..=f64::INFINITY))
+            .finally(|row: &Row<Best<f64>>| Ok(row.summary().index))
+    };
+    let rows = |outcome: &Outcome<f64, Best<f64>>| {
+        assert!(outcome.skipped() > 200, "{}", outcome.skipped());
+        let table = std::fs::read_to_string(outcome.folder().join("summary.csv")).unwrap();
+        let runs: Vec<_> = outcome.summaries.iter().map(|row| outcome.runs(row).unwrap()).collect();
+        let finals = outcome.summaries.iter().map(|row| outcome.finally::<usize>(row).unwrap());
+        let finals: Vec<_> = finals.collect();
+        // A long line of one rank can be cut in two by another's.
+        let mut hasher = DefaultHasher::new();
+        format!("{runs:?} {table}").hash(&mut hasher);
+        format!("{finals:?}, {} skipped, {:x}", outcome.skipped(), hasher.finish())
+    };
+    if is_rank() {
+        play(study(), |outcome| rows(&outcome));
+        return;
+    }
+    let ran = on_ranks(4, "ranks_skip_what_threads_skip").exits(0);
+    let alone = study().run(&Settings::default()).unwrap().unwrap();
+    assert_eq!(said(&ran), rows(&alone));
 }

@@ -1,19 +1,12 @@
 //! Studies that gridmpi itself reduces, by mean, median, sum, max and min, and that stop points early.
 
-mod common;
-
-#[path = "common/ranks.rs"]
-mod ranks;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::mpirun_of;
 use gridmpi::{Best, Nest, Order, Outcome, Row, Runs, Settings, Stop, Study};
-use ranks::{RANK, is_rank, said};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +72,7 @@ impl Inner {
     }
 }
 
-/// A random study with what nested loops give: of each data set the best alpha and its score.
+/// A random study with what nested loops give: of each data set the index of the best alpha, this, and its score.
 struct Case {
     seed: u64,
     sizes: [u64; 3],
@@ -91,7 +84,7 @@ impl Case {
     fn of(seed: u64) -> Case {
         let size = |at: u64, most: f64| 1 + (chance(&[seed, at]) * most) as u64;
         let inner = [Mean, Median, Sum, Max, Min][(seed % 5) as usize];
-        let sizes = [size(1, 4.0), size(2, 9.0), size(3, 7.0)];
+        let sizes = [size(1, 4.0), 1 + size(2, 9.0), size(3, 7.0)];
         Case { seed, sizes, inner, greatest: chance(&[seed, 4]) < 0.5 }
     }
 
@@ -102,19 +95,20 @@ impl Case {
         (((quality + noise) / 1.3) * 32.0).round() / 32.0
     }
 
-    /// Some points of alpha lack some folds.
-    fn has(seed: u64, alpha: u64, fold: u64) -> bool {
-        fold == 0 || chance(&[seed, alpha, fold, 5]) < 0.8
+    /// Some points of alpha lack some folds, and some data sets some points of alpha.
+    fn has(seed: u64, [data, alpha, fold]: [u64; 3]) -> bool {
+        let has_alpha = alpha == data % 2 || chance(&[seed, data, alpha, 6]) < 0.8;
+        has_alpha && (fold == 0 || chance(&[seed, alpha, fold, 5]) < 0.8)
     }
 
     /// The best alpha of each data set with its score, and how many runs were skipped.
-    fn rows(&self, stop: Option<Stop>) -> gridmpi::Result<(Vec<(usize, f64)>, u64)> {
+    fn rows(&self, stop: Option<Stop>) -> gridmpi::Result<(Vec<(usize, u64, f64)>, u64)> {
         let Case { seed, sizes: [data, alphas, folds], .. } = *self;
         let crunched = Nest::new()
             .each("data", 0..data)
             .each("alpha", 0..alphas)
             .each("fold", 0..folds)
-            .filter(move |(_, alpha, fold)| Case::has(seed, *alpha, *fold))
+            .filter(move |(data, alpha, fold)| Case::has(seed, [*data, *alpha, *fold]))
             .crunch(move |(data, alpha, fold), _| Ok(Case::score(seed, [*data, *alpha, *fold])));
         match self.inner {
             Mean => self.best_of(crunched.mean(), stop),
@@ -129,7 +123,7 @@ impl Case {
         &self,
         study: Study<f64, S>,
         stop: Option<Stop>,
-    ) -> gridmpi::Result<(Vec<(usize, f64)>, u64)> {
+    ) -> gridmpi::Result<(Vec<(usize, u64, f64)>, u64)> {
         let study = if self.greatest { study.max() } else { study.min() };
         let outcome = run(match stop {
             Some(stop) => study.stop(stop),
@@ -151,25 +145,28 @@ impl Case {
         }
         assert_eq!(counted, skipped);
         let best = values(outcome).into_iter().map(Result::unwrap);
-        Ok((best.map(|best| (best.index, best.score)).collect(), skipped))
+        let row = |best: Best<S>| (best.index, best.point.as_f64().unwrap() as u64, best.score);
+        Ok((best.map(row).collect(), skipped))
     }
 
-    fn expected(&self) -> Vec<(usize, f64)> {
+    fn expected(&self) -> Vec<(usize, u64, f64)> {
         let Case { seed, sizes: [data, alphas, folds], .. } = *self;
         let of = |data: u64, alpha: u64| {
-            let folds = (0..folds).filter(|fold| Case::has(seed, alpha, *fold));
-            self.inner.of(folds.map(|fold| Case::score(seed, [data, alpha, fold])).collect())
+            let folds = (0..folds).filter(|fold| Case::has(seed, [data, alpha, *fold]));
+            let scores = folds.map(|fold| Case::score(seed, [data, alpha, fold])).collect();
+            (alpha, self.inner.of(scores))
         };
         let best = |data: u64| {
             let sign = if self.greatest { 1.0 } else { -1.0 };
-            let mut best = (0, of(data, 0));
-            for alpha in 1..alphas {
-                let score = of(data, alpha);
-                if sign * score > sign * best.1 {
-                    best = (alpha as usize, score);
+            let alphas = (0..alphas).filter(|alpha| Case::has(seed, [data, *alpha, 0]));
+            let scores: Vec<(u64, f64)> = alphas.map(|alpha| of(data, alpha)).collect();
+            let mut best = (0, scores[0]);
+            for (index, score) in scores.into_iter().enumerate() {
+                if sign * score.1 > sign * best.1.1 {
+                    best = (index, score);
                 }
             }
-            best
+            (best.0, best.1.0, best.1.1)
         };
         (0..data).map(best).collect()
     }
@@ -306,6 +303,7 @@ fn other_functions_get_the_best_points() {
         .max()
         .finally(|row: &Row<Best<Fit>>| {
             let Best { index, point, score, summary } = row.summary();
+            assert_eq!(Some(*row.point::<f64>("alpha")?), point.as_f64());
             Ok(format!("{index} {point} {score} {}", summary.note))
         });
     let outcome = run(study).unwrap();
@@ -372,37 +370,68 @@ fn what_cannot_be_stopped_is_refused_in_words() {
 }
 
 #[test]
-fn a_run_without_a_score_or_outside_the_range_fails() {
-    #[derive(Serialize, Deserialize)]
-    struct Named {
-        name: String,
-    }
-    let named = Nest::new().each("a", 0..2).crunch(|(a,), _| Ok(Named { name: format!("{a}") }));
-    let outcome = run(named.mean()).unwrap();
-    let why = outcome.runs(&outcome.summaries[0]).unwrap().remove(0).err().unwrap();
-    assert!(why.contains("no number field 'score'"), "{why}");
+fn a_result_without_a_score_has_no_place_in_a_fold() {
+    let found = |study: Study<i32, f64>| values(run(study).unwrap()).remove(0).unwrap_err();
     let texts = Nest::new()
         .each("x", 0..2)
         .each("a", 0..2)
         .crunch(|(x, a), _| Ok(x + a))
-        .reduce(|runs: &Runs<i32>| format!("{} runs", runs.len()))
-        .max();
-    let why = values(run(texts).unwrap()).remove(0).unwrap_err();
-    assert!(why.contains("2 of 2 points without a result"), "{why}");
+        .reduce(|runs: &Runs<i32>| format!("{} runs", runs.len()));
+    let why = found(texts.mean());
+    let words = "2 of 2 points without a result: the value has no score; a number is its own score, and a struct needs a number field 'score'";
+    assert_eq!(why, words);
 
-    let wide = Nest::new()
-        .each("alpha", [0.5, 1.5, 0.75])
-        .each("fold", 0..2)
-        .crunch(|(alpha, _), _| Ok(*alpha))
-        .mean()
-        .max()
-        .stop(Stop::sure(0.0..=1.0));
-    let outcome = run(wide).unwrap();
+    // What a folder has of another reduction is taken as in an empty folder, both ways.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Error {
+        mse: f64,
+    }
+    let calls = Arc::new(AtomicUsize::new(0));
+    let errors = || {
+        let calls = calls.clone();
+        Nest::new().each("a", [0.5, 0.25]).crunch(move |(a,), _| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok(Error { mse: *a })
+        })
+    };
+    let own = || errors().reduce(|runs: &Runs<Error>| runs.min_by(|run| run.mse).unwrap().0);
+    let (folder, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(values(run_in(own(), folder.path()).unwrap()), [Ok(1)]);
+    let again = run_in(errors().min(), folder.path()).unwrap();
+    assert_eq!(calls.swap(0, Ordering::SeqCst), 2);
+    let first = run_in(errors().min(), empty.path()).unwrap();
+    let runs = |outcome: &Outcome<Error, Best<Error>>| {
+        outcome.runs(&outcome.summaries[0]).unwrap().into_iter().map(Result::unwrap).collect()
+    };
+    let expected: Vec<Error> = vec![Error { mse: 0.5 }, Error { mse: 0.25 }];
+    assert_eq!((runs(&again), runs(&first)), (expected.clone(), expected));
+    let why = values(again).remove(0).unwrap_err();
+    assert!(why.contains("the record has no score (it has: mse); a number is its own"), "{why}");
+    assert_eq!(values(first), [Err(why)]);
+    assert_eq!(values(run_in(own(), empty.path()).unwrap()), [Ok(1)]);
+    assert_eq!(calls.swap(0, Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_run_outside_the_range_fails() {
+    let wide = || {
+        let nest = Nest::new().each("alpha", [0.5, 1.5, 0.75]).each("fold", 0..2);
+        nest.crunch(|(alpha, _), _| Ok(*alpha)).mean().max()
+    };
+    let sure = || wide().stop(Stop::sure(0.0..=1.0));
+    let outcome = run(sure()).unwrap();
     assert_eq!(outcome.failed(), 2);
     let why = outcome.summaries[0].value.clone().unwrap_err();
     assert!(why.contains("Study::require(0.66) would allow that"), "{why}");
     let why = outcome.runs(&outcome.summaries[0]).unwrap()[2].clone().unwrap_err();
     assert!(why.contains("the score 1.5 is outside score_range = [0, 1]"), "{why}");
+
+    // The last rule counts, and halves need no range.
+    assert_eq!(run(sure().stop(Stop::halve(2, 1))).unwrap().failed(), 0);
+    let folder = tempfile::tempdir().unwrap();
+    run_in(wide(), folder.path()).unwrap();
+    let why = run_in(sure(), folder.path()).err().unwrap().to_string();
+    assert!(why.contains("the stored run at alpha = 1.5, fold = 0 has the score 1.5"), "{why}");
 }
 
 #[test]
@@ -428,24 +457,4 @@ fn numbers_that_json_lacks_are_kept_from_start_to_start() {
     let before = table();
     assert_eq!(values(run_in(study(), folder.path()).unwrap()), first);
     assert_eq!(table(), before);
-}
-
-#[test]
-fn ranks_skip_what_threads_skip() {
-    const TEST: &str = "ranks_skip_what_threads_skip";
-    let calls = Arc::new(AtomicUsize::new(0));
-    let study = || fits(&calls).min().stop(square());
-    let rows = |outcome: &Outcome<Fit, Best<f64>>| {
-        let table = fs::read_to_string(outcome.folder().join("summary.json")).unwrap();
-        let runs = outcome.summaries.iter().map(|row| outcome.runs(row).unwrap());
-        format!("{:?} {table:?}", runs.collect::<Vec<_>>())
-    };
-    if is_rank() {
-        ranks::play(study(), |outcome| rows(&outcome));
-        return;
-    }
-    let mut command = mpirun_of(4, &std::env::current_exe().unwrap());
-    command.env(RANK, "1");
-    let ran = ranks::start(command, TEST).exits(0);
-    assert_eq!(said(&ran), rows(&run(study()).unwrap()));
 }

@@ -102,27 +102,6 @@ pub(crate) struct ErasedStudy {
 }
 
 impl ErasedStudy {
-    /// From here on, what the innermost function so far returns must have a score: a reduction needs it.
-    pub(crate) fn needs_score(&mut self) {
-        let scored = |result: Result<Scored, String>| match result {
-            Ok(Scored { score: None, .. }) => Err(NO_SCORE.to_string()),
-            other => other,
-        };
-        match self.reduces.pop() {
-            None => {
-                let none: CrunchFunction = Box::new(|_, _| Err(String::new()));
-                let crunch = std::mem::replace(&mut self.crunch, none);
-                self.crunch = Box::new(move |indices, context| scored(crunch(indices, context)));
-            }
-            Some(StudyReduce::Own(reduce)) => {
-                let reduce: ReduceFunction =
-                    Box::new(move |job, group, items| scored(reduce(job, group, items)));
-                self.reduces.push(StudyReduce::Own(reduce));
-            }
-            Some(known) => self.reduces.push(known),
-        }
-    }
-
     /// Takes over the job as rank 0 prepared it.
     pub(crate) fn learn(&self, job: &Job) -> Result<()> {
         let CrunchSpec::Native(learned) = &job.crunch else { return Err(another_program()) };
@@ -144,9 +123,6 @@ impl ErasedStudy {
         &self.dictionary
     }
 }
-
-/// The error of a run or a summary.
-const NO_SCORE: &str = "it has no score, which the loop around it is reduced by: it is no number and has no number field 'score'";
 
 /// The error if rank 0 runs another program.
 pub(crate) fn another_program() -> Error {

@@ -115,7 +115,11 @@ impl FinalIdentity {
             add(digest.map_or("", String::as_str));
         }
         let value = summary.value.get();
-        add(&value.to_exact());
+        match job.is_native() {
+            // The value is shown, and not given: the summary may have the numbers of the best points.
+            true => summary.best.iter().for_each(|winner| add(&winner.slot.to_string())),
+            false => add(&value.to_exact()),
+        }
         add(&summary.score.map(|score| score.to_bits().to_string()).unwrap_or_default());
         #[cfg(feature = "jobs")]
         for (name, file) in self.files(job, &points, &value) {

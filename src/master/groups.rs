@@ -3,6 +3,7 @@
 //! A group keeps only what its fold still needs. Where the order matters, items are folded in grid order, as soon
 //! as all slots before them are filled; those that arrive early are buffered, as numbers where that will do.
 
+mod advice;
 mod open_group;
 mod partly;
 
@@ -14,6 +15,7 @@ use crate::model::{
     Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, Policy, RunBatch, Scored,
     SlotResult, Winner, choose, stop_of,
 };
+use advice::Advice;
 use open_group::{EndedGroup, OpenGroup};
 pub(super) use partly::{KnownRun, Missing, PartlyKnown};
 
@@ -172,9 +174,9 @@ impl OpenGroups {
         let (runs, failed) = (group.runs, group.failed);
         let own = self.nest.loops()[key.level].require;
         let size = self.nest.group_size(key);
-        let allowing = |fraction| self.allowing(key.level, fraction);
+        let advice = Advice { of: &self.nest.loops()[key.level], in_code: self.in_code };
         let EndedGroup { folded, points, chooses, partial } =
-            group.close(size, own.unwrap_or(self.require), allowing);
+            group.close(size, own.unwrap_or(self.require), advice);
         let result = match folded {
             Err(why) => Err(why),
             Ok(Folded::Value(scored)) => Ok(scored),
@@ -270,17 +272,6 @@ impl OpenGroups {
     /// Whether the user's function is reducing a group.
     pub(super) fn awaits_outside(&self) -> bool {
         !self.away.is_empty()
-    }
-
-    /// What lets a group over this loop count of whose points only a fraction has a result.
-    fn allowing(&self, level: usize, fraction: f64) -> String {
-        let l = &self.nest.loops()[level];
-        let place = match (self.in_code, l.require) {
-            (true, _) => return format!("Study::require({fraction}) would allow that"),
-            (false, Some(_)) => "",
-            (false, None) => " or in [crunch]",
-        };
-        format!("require = {fraction} in loop '{}'{place} would allow that", l.name)
     }
 
     /// Whether no group is open or being reduced.

@@ -36,12 +36,6 @@ impl<'a> Columns<'a> {
             Ok(scored) => {
                 let best = scored.best.iter().map(|w| (w.level, w.slot)).collect::<Vec<_>>();
                 let exact = match &scored.value {
-                    // The column `score` has it exactly, but for the sign of 0.
-                    ResultValue::Tree(Value::Float(number))
-                        if scored.score.is_some() && *number != 0.0 =>
-                    {
-                        &scored.typed
-                    }
                     ResultValue::Tree(value) if scored.typed.is_empty() && !is_json(value) => {
                         *spare = codec::encode(value).into();
                         spare

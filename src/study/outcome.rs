@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::{GroupSummary, LoopNest, Scored};
 use crate::rank0::types::RunResult;
+use crate::store::StoppedPoints;
 use crate::study::reductions::ValueReader;
 use crate::study::runs::Summary;
 use crate::util::error::Result;
@@ -18,6 +19,7 @@ pub struct Outcome<R, S> {
     /// One summary for each point of the loops that are not reduced, in grid order.
     pub summaries: Vec<Summary<S>>,
     finished: RunResult,
+    stopped: StoppedPoints,
     of: PhantomData<fn() -> R>,
 }
 
@@ -30,20 +32,24 @@ impl<R: DeserializeOwned, S> Outcome<R, S> {
             summaries.push(Summary::of(nest, &summary, &read));
             Ok(())
         })?;
-        Ok(Outcome { summaries, finished, of: PhantomData })
+        let stopped = finished.results.stopped()?;
+        Ok(Outcome { summaries, finished, stopped, of: PhantomData })
     }
 
     /// The runs behind a summary, in grid order: the result of crunch, or a message that says why it
     /// failed. For a run that was not needed ([`Study::stop`](crate::Study::stop)) the message begins with "skipped: ".
-    /// They are read from the store; an error if it cannot be read.
+    /// They are read from the store; an error if it cannot be read. There are none after a start without a store
+    /// ([`Settings::no_store`](crate::Settings::no_store)).
     pub fn runs(&self, summary: &Summary<S>) -> Result<Vec<Result<R, String>>> {
-        let RunResult { job, results, .. } = &self.finished;
+        let RunResult { job, results, no_store, .. } = &self.finished;
+        if *no_store {
+            return Ok(Vec::new());
+        }
         let nest = &job.nest;
         let tasks = nest.key_at(&summary.indices).map_or(0..0, |key| nest.tasks_below(key));
-        let stopped = results.stopped()?;
         let skipped = |task: u64, run: Option<&Result<Scored, String>>| {
             let error = run.and_then(|run| run.as_ref().err()).map(String::as_str);
-            let why = stopped.why_skipped(task, run.is_some(), error)?;
+            let why = self.stopped.why_skipped(task, run.is_some(), error)?;
             Some(Err(format!("skipped: {why}")))
         };
         let (mut runs, mut next) = (Vec::new(), tasks.start);
@@ -119,7 +125,7 @@ impl<S> Summary<S> {
             runs: *runs,
             failed: *failed,
             // A group is complete when each of its tasks has run, or will not.
-            skipped: nest.task_count(*key) - runs - failed,
+            skipped: nest.task_count(*key).saturating_sub(runs + failed),
         }
     }
 }

@@ -66,7 +66,8 @@ pub struct Stop {
 
 impl Stop {
     /// A point is stopped when it cannot be the best one any more, whatever its other runs give. The winner, its score
-    /// and its runs are those that all runs would give.
+    /// and its runs are those of the full grid. A skipped run counts as a result: if it would have failed, the full grid
+    /// might have had no value, or another one.
     ///
     /// The score of every run lies between the ends of `score_range`, of which one may be infinite; a run with another
     /// score fails. With [`max`](Study::max) the greater end must be finite, with [`min`](Study::min) the smaller one.
@@ -82,9 +83,9 @@ impl Stop {
         Stop { rule }
     }
 
-    /// Successive halving: all points run at the first `from` points of the loop inside, the best `1 / by` of them at
-    /// `by` times as many, and so on; the last ones at all. Only a point with all runs can win. It may be another one than
-    /// with all runs. `by` is at least 2, and `from` at least 1.
+    /// Successive halving: all points begin with the first `from` points of the loop inside. The best `1 / by` of them go
+    /// on to `by` times as many, and so on; those that are left at the end run at all of them. Only these can win, so the
+    /// winner may differ from that of the full grid. `by` is at least 2, and `from` at least 1.
     pub fn halve(by: u64, from: u64) -> Stop {
         let rule = match (by, from) {
             (..2, _) => Err(format!("Stop::halve: {by} would stop no point; at least 2 is needed")),
@@ -122,8 +123,9 @@ impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
     }
 }
 
-/// Reductions that gridmpi itself computes, by the scores of what is inside: of a number the number, else the field
-/// `score`. A run or a summary without a score fails. They take the place of [`reduce`](Study::reduce), also in turns with it.
+/// Reductions that gridmpi itself computes, by the scores of what is inside: of a number the number, else the number field
+/// `score`. Where a result has no score, the group is incomplete. They take the place of [`reduce`](Study::reduce), also
+/// in turns with it.
 impl<R: 'static, S: 'static> Study<R, S> {
     /// Reduces the next loop outwards to its best point: the one with the greatest score, the first of equal ones.
     ///
@@ -183,7 +185,6 @@ impl<R: 'static, S: 'static> Study<R, S> {
     }
 
     fn known<T>(mut self, reduce: Reduce, read: ValueReader<T>) -> Study<R, T> {
-        self.erased.needs_score();
         self.erased.reduces.push(StudyReduce::Known(reduce, None));
         self.reading(read)
     }
@@ -225,17 +226,15 @@ impl<R, S> Study<R, Best<S>> {
     /// its group is complete. Without the rule, a later start of the study makes what is missing.
     pub fn stop(mut self, stop: Stop) -> Self {
         match (stop.rule, self.erased.reduces.last_mut()) {
+            (Err(why), _) => self.refused = Some(why),
             (Ok(rule), Some(StudyReduce::Known(_, stopped))) => {
                 *stopped = Some(rule);
-                if let StopRule::Sure(range) = rule {
-                    self.policy.score_range = Some(range);
-                }
+                self.policy.score_range = match rule {
+                    StopRule::Sure(range) => Some(range),
+                    StopRule::Halve { .. } => None,
+                };
             }
-            (Ok(_), _) => {
-                let why = "stop: the loop is reduced by a function of yours; only max() and min() of gridmpi can stop points";
-                self.refused = Some(why.to_string());
-            }
-            (Err(why), _) => self.refused = Some(why),
+            (Ok(_), _) => {} // max and min alone give this type
         }
         self
     }

@@ -15,8 +15,8 @@ use crate::study::nest::{in_full, typed};
 use crate::study::reductions::ValueReader;
 use crate::util::error::{Error, Result};
 
-/// A row of the result, for [`Study::finally`](crate::Study::finally): a point of each loop that is not reduced, and
-/// the summary of all that is inside them.
+/// A row of the result, for [`Study::finally`](crate::Study::finally): a point of each loop that is not reduced, the best
+/// points inside ([`Study::max`](crate::Study::max), [`min`](crate::Study::min)), and the summary.
 pub struct Row<'a, S> {
     summary: S,
     given: &'a GivenFinal<'a>,

@@ -89,7 +89,7 @@ pub struct Summary<S> {
     /// The indices of those points, each from 0: among the values that the loop was given, or among all
     /// points that [`Nest::each_of`](crate::Nest::each_of) gave it anywhere, equal ones counted once.
     pub indices: Vec<u64>,
-    /// The result of summarize, or a message that says why the group is incomplete.
+    /// The result of summarize, or of gridmpi's own reduction, or a message that says why the group is incomplete.
     pub value: Result<S, String>,
     /// The number of successful runs in the group, at all levels below.
     pub runs: u64,

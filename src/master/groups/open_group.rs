@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::master::early_numbers::EarlyNumbers;
+use crate::master::groups::advice::Advice;
 use crate::model::{
     Completeness, Fold, FoldOrder, Folded, Key, LoopNest, PointCounts, ResultValue, Scored,
     SlotResult, Value, Winner,
@@ -158,14 +159,8 @@ impl OpenGroup {
         Some((scored.score?, [nest.winning(key, slot), scored.best.clone()].concat()))
     }
 
-    /// Folds a group of that size, whose slots are all filled. `allowing` says what lets a group count of whose
-    /// points only a fraction has a result.
-    pub(super) fn close(
-        self,
-        size: u64,
-        require: Completeness,
-        allowing: impl FnOnce(f64) -> String,
-    ) -> EndedGroup {
+    /// Folds a group of that size, whose slots are all filled.
+    pub(super) fn close(self, size: u64, require: Completeness, advice: Advice) -> EndedGroup {
         let (with_value, failed, chooses) = (self.fold.count(), self.without, self.fold.chooses());
         // A point that was stopped counts as one with a result, which is not the best.
         let counted = with_value + self.stopped;
@@ -183,10 +178,11 @@ impl OpenGroup {
             false => {
                 let mut missing = format!("{} of {size} points without a result", size - counted);
                 if let Some(fraction) = Completeness::allowing(counted, size) {
-                    missing += &format!(" ({})", allowing(fraction));
+                    missing += &format!(" ({})", advice.allowing(fraction));
                 }
                 Err(match self.fold.uncounted() {
-                    Some(why) => format!("{missing}: {why}"),
+                    Some((why, true)) => format!("{missing}: {why}; {}", advice.naming_a_score()),
+                    Some((why, false)) => format!("{missing}: {why}"),
                     None => missing,
                 })
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::open_group::{EndedGroup, OpenGroup};
+use crate::master::groups::advice::Advice;
 use crate::model::{
     Completeness, Folded, Key, LoopNest, NumberFold, Reduce, Scored, SlotResult, Value, number_by,
 };
@@ -80,7 +81,8 @@ impl PartlyKnown<'_> {
             }
             group.put(slot, item);
         }
-        let EndedGroup { folded, .. } = group.close(size, require, |_| String::new());
+        let advice = Advice { of: l, in_code: false }; // nobody reads it
+        let EndedGroup { folded, .. } = group.close(size, require, advice);
         let result = match folded {
             Ok(Folded::Value(scored)) => Some(scored),
             Ok(Folded::Candidates(..) | Folded::Items(_)) | Err(_) => None,

@@ -105,9 +105,9 @@ impl Fold {
         !matches!(self.state, FoldState::Count)
     }
 
-    /// Why the first of the items that have a value and do not count does not.
-    pub(crate) fn uncounted(&self) -> Option<&str> {
-        self.uncounted.as_ref().map(|(_, why)| why.as_str())
+    /// Why the first of the items that have a value and do not count does not, and whether it lacks a score.
+    pub(crate) fn uncounted(&self) -> Option<(&str, bool)> {
+        self.uncounted.as_ref().map(|(_, why)| (why.as_str(), self.by().is_none()))
     }
 
     /// Whether it chooses one of its items.
@@ -365,13 +365,7 @@ fn without_score(value: &Value, by: Option<&str>) -> String {
     if names.len() < fields.len() {
         names.push("...");
     }
-    let names = names.join(", ");
-    match by {
-        Some(_) => format!("the record has {what} (it has: {names})"),
-        None => format!(
-            "the record has {what} (it has: {names}); [crunch] score names the field, or reduce = {{ max = \"FIELD\" }}"
-        ),
-    }
+    format!("the record has {what} (it has: {})", names.join(", "))
 }
 
 /// The number of a result that is compared or added: a field, or the score if `None`.
