@@ -458,3 +458,24 @@ fn numbers_that_json_lacks_are_kept_from_start_to_start() {
     assert_eq!(values(run_in(study(), folder.path()).unwrap()), first);
     assert_eq!(table(), before);
 }
+
+#[test]
+fn a_final_call_is_made_again_where_the_best_point_has_another_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let last = |alphas: &[f64]| {
+        let calls = calls.clone();
+        let study = Nest::new()
+            .each("alpha", alphas.to_vec())
+            .crunch(|(alpha,), _| Ok(*alpha))
+            .max()
+            .finally(move |row: &Row<Best<f64>>| {
+                calls.fetch_add(1, Ordering::SeqCst);
+                Ok(row.summary().index)
+            });
+        let outcome = run_in(study, folder.path()).unwrap();
+        outcome.finally::<usize>(&outcome.summaries[0]).unwrap().unwrap().unwrap()
+    };
+    assert_eq!((last(&[0.5, 1.5]), last(&[0.5, 1.5]), calls.load(Ordering::SeqCst)), (1, 1, 1));
+    assert_eq!((last(&[0.25, 0.5, 1.5]), calls.load(Ordering::SeqCst)), (2, 2));
+}
