@@ -35,11 +35,12 @@ Strategies (\"outer\" is the outermost loop, \"inner\" are all loops inside it):
   nested maps    parallel maps inside parallel maps, on one pool of workers
   flattened      all loops as one stream of tasks: what gridmpi does
   longest-first  flattened, with the tasks expected to take longest first
-  stopping       flattened, without the runs of points that `stop` in a loop of the job stops; the others run all tasks
+  stopping       flattened, without the runs that `stop` in a loop makes needless
 
 Durations come from the results folder; those of tasks not recorded there are estimated from the \
-others. Messages between ranks are taken to cost nothing. Scores come from the results folder too: `stopping` \
-is compared where the runs there decide all groups, or where nothing depends on scores.
+others. Messages between ranks are taken to cost nothing. Where a job stops points early, all strategies but \
+the last run all tasks. Which runs that one makes follows from the scores in the results folder, if these decide \
+every group.
 
 Examples:
   gridmpi compare --workers 8                       the built-in demonstration
