@@ -252,3 +252,24 @@ fn a_job_that_stops_nothing_is_compared_as_ever() {
     let compared = told_as_json(&desk, &["--out", "full"]).to_string();
     assert!(!compared.contains("stop") && !compared.contains("tasks_run"), "{compared}");
 }
+
+#[test]
+fn scores_that_would_be_read_again_decide_nothing() {
+    let text = |pattern: &str| {
+        format!(
+            "[crunch]\nshell = \"printf 'E = %s\\nF = -%s\\n' {{x}} {{x}} > out.dat\"\n[crunch.workdir]\nkeep = \"all\"\n\
+             [crunch.result]\nscore = {{ file = \"out.dat\", pattern = '{pattern} = (\\S+)' }}\n\
+             [[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\nreduce = \"max\"\nstop = {{ halve = 2 }}\n\
+             [[loop]]\nname = \"y\"\nrange = {{ from = 1, to = 5 }}\nreduce = \"mean\"\n"
+        )
+    };
+    let desk = Desk::with_job(&text("E"));
+    desk.run(gridmpi(), &["job.toml", "--out", "out"]).exits(0);
+    let out = ["--out", "out"];
+    contains(&told(&desk, &out), &["Stopping early in loop 'x' makes 7 of 12 runs in "]);
+    desk.write("job.toml", &text("F"));
+    contains(
+        &told(&desk, &out),
+        &["the scores in out are not what the job now takes as the score of a run"],
+    );
+}
