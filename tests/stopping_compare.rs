@@ -182,8 +182,9 @@ fn halves_of_equal_durations_need_no_scores() {
     let compared = told_as_json(&desk, &second);
     let stopping = strategy(&compared, "stopping");
     assert_eq!((&stopping["tasks_run"], &stopping["makespan_seconds"]), (&json!(60), &json!(20.0)));
-    let conclusion = "Stopping early in loop 'alpha' makes 60 of 216 runs in 20.0 s, 3.60 times as fast as flattened.";
-    contains(compared["conclusion"].as_str().unwrap(), &[conclusion]);
+    let conclusion = "Flattening gains no time here: outer takes 72.0 s too. No schedule of all runs can take less. \
+                      Stopping early in loop 'alpha' makes 60 of 216 runs in 20.0 s, 3.60 times as fast as flattened.";
+    assert_eq!(compared["conclusion"], conclusion);
     // Nor do they where a field is compared.
     desk.write("job.toml", &job(HALVES).replace("\"max\"", "{ max = \"r2\" }"));
     assert_eq!(strategy(&told_as_json(&desk, &second), "stopping"), stopping);

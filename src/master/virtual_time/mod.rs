@@ -404,7 +404,8 @@ mod tests {
     /// Points of four folds with equal scores each; after the first fold, the others cannot reach 0.6.
     #[test]
     fn points_are_stopped_by_scores() {
-        let reduces = [None, Some(Reduce::max()), Some(Reduce::mean())];
+        // Nobody calls the function that takes the groups.
+        let reduces = [Some(Reduce::Native), Some(Reduce::max()), Some(Reduce::mean())];
         let nest = LoopNest::of_sizes(&[2, 3, 4], reduces).unwrap();
         let all = flattened(&nest, 1);
         let nest = nest.clone().stopping(1, StopRule::Sure(ScoreRange { least: 0.0, most: 0.6 }));
