@@ -343,19 +343,6 @@ fn a_plan_judges_what_is_saved_surely_by_the_groups_that_are_decided() {
 fn other_verbs_say_what_stopping_is_to_them() {
     let desk = desk(&surely());
     run(&desk).exits(0);
-    let compared = desk.says(&["compare", "job.toml", "--out", "out", "--workers", "2"]);
-    contains(
-        &compared,
-        &[
-            "= 144 tasks on 2 workers",
-            "All tasks are compared: that loop 'alpha' stops points early",
-        ],
-    );
-    let compared = json_of(&desk, &["compare", "job.toml", "--workers", "2", "--seconds", "1"]);
-    assert_eq!((&compared["without_stop_of"], &compared["tasks"]), (&json!("alpha"), &json!(144)));
-    let measured =
-        ["compare", "job.toml", "--out", "out", "--workers", "2", "--split", "1+1", "--real"];
-    contains(&desk.says(&measured), &["measured", "split:1+1"]);
     let batch = ["sbatch", "job.toml", "--out", "out", "--threads", "4"];
     contains(&desk.says(&batch), &["proposed: 0 tasks left, "]);
     let parts = desk.run(gridmpi(), &[&batch[..], &["--parts", "2"]].concat()).exits(2);

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::cli::compare::plays::{StrategyResult, StrategyResults};
-use crate::cli::compare::words::{conclusion, median};
+use crate::cli::compare::words::{conclusion, median, tasks_run};
 use crate::cli::compare::{Case, DurationSource};
 use crate::job::named_json;
 use crate::model::Key;
@@ -36,10 +36,16 @@ pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
         "splits_tried": lineup.splits.tried,
         "splits": lineup.splits.of,
         "strategies": lineup.entries.iter().map(|entry| strategy(case, entry)).collect::<Vec<_>>(),
-        "conclusion": conclusion(lineup),
+        "conclusion": conclusion(case, lineup),
     });
-    if let Some(name) = &case.stops {
-        json["without_stop_of"] = json!(name);
+    if let Some(stopping) = &case.stopping {
+        json["stop"] = json!({
+            "loop": stopping.name,
+            "rule": stopping.rule.text(),
+            "groups": stopping.groups,
+            "decided": stopping.decided,
+            "not_compared": stopping.why_not(),
+        });
     }
     json
 }
@@ -64,7 +70,7 @@ fn strategy(case: &Case, entry: &StrategyResult) -> Json {
             "waits": waits.collect::<Vec<_>>(),
         })
     });
-    json!({
+    let mut json = json!({
         "strategy": entry.which.name(),
         "makespan_seconds": played.map(|played| played.makespan),
         "busy_seconds": played.map(|played| played.busy),
@@ -73,7 +79,12 @@ fn strategy(case: &Case, entry: &StrategyResult) -> Json {
         "first_group_seconds": played.and_then(|played| played.closed.first()),
         "median_group_seconds": played.and_then(|played| median(&played.closed)),
         "deadlock": deadlock,
-        "measured_seconds": entry.measured.map(|(seconds, _)| seconds),
-        "measured_failed": entry.measured.map(|(_, failed)| failed),
-    })
+        "measured_seconds": entry.measured.map(|measured| measured.seconds),
+        "measured_failed": entry.measured.map(|measured| measured.failed),
+    });
+    if case.stopping.is_some() {
+        json["tasks_run"] = json!(tasks_run(case, entry));
+        json["measured_tasks_run"] = json!(entry.measured.map(|measured| measured.runs));
+    }
+    json
 }

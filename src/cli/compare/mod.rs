@@ -4,6 +4,7 @@
 mod json;
 mod plays;
 mod real;
+mod stopping;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -11,12 +12,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::ask::ListFormat;
+use crate::cli::compare::stopping::{RecordedScores, StoppingCase};
+use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::{demo, guess, plan, print, run, say, strategy};
 use crate::executor::{self, RANK0};
 use crate::job::{CrunchSpec, Job, Sleep};
 use crate::master::Strategy;
 use crate::master::cost_model::CostModel;
-use crate::model::stop_of;
 use crate::util::error::{Error, Exit, Result};
 use plays::StrategyResults;
 
@@ -33,10 +35,12 @@ Strategies (\"outer\" is the outermost loop, \"inner\" are all loops inside it):
   nested maps    parallel maps inside parallel maps, on one pool of workers
   flattened      all loops as one stream of tasks: what gridmpi does
   longest-first  flattened, with the tasks expected to take longest first
+  stopping       flattened, without the runs that `stop` in a loop makes needless
 
 Durations come from the results folder; those of tasks not recorded there are estimated from the \
-others. Messages between ranks are taken to cost nothing. All tasks are compared, also where the job stops \
-points early.
+others. Messages between ranks are taken to cost nothing. Where a job stops points early, all strategies but \
+the last run all tasks. Which runs that one makes follows from the scores in the results folder, if these decide \
+every group.
 
 Examples:
   gridmpi compare --workers 8                       the built-in demonstration
@@ -74,8 +78,8 @@ pub(super) struct CompareArgs {
 struct Case {
     /// No point of it is stopped: only one strategy can do so.
     job: Job,
-    /// The loop whose points the job would stop.
-    stops: Option<String>,
+    /// The job with its stops, if it has any.
+    stopping: Option<StoppingCase>,
     workers: usize,
     /// The duration of each task.
     seconds: Vec<f64>,
@@ -139,33 +143,49 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
     }
 }
 
-/// Determines the tasks' durations.
+/// Determines the tasks' durations, and where points are stopped also their scores.
 fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
-    let stops = stop_of(&job.nest).map(|(level, _)| job.nest.loops()[level].name.clone());
+    let workers = arguments.workers as usize;
+    let of_job = || named.then(|| Path::new("results").join(&job.name));
+    let out = match arguments.seconds {
+        Some(_) => None,
+        None => arguments.out.clone().or_else(of_job),
+    };
+    let mut scores = RecordedScores::of(&job);
+    let recorded = match &out {
+        Some(out) => {
+            plan::known(&job, None, (out, arguments.out.is_some()), |run| scores.add(run))?
+        }
+        None => RecordedDurations::unknown(&job),
+    };
+    let (seconds, known, source) = durations(arguments, &job, &recorded, out.clone())?;
+    let stopping = StoppingCase::of(&job, &recorded, (scores, &seconds), out.as_deref());
     let job = Job { nest: job.nest.without_stops(), ..job };
-    let (nest, workers) = (job.nest.clone(), arguments.workers as usize);
+    Ok(Case { job, stopping, workers, seconds, known, source })
+}
+
+/// The duration of each task, what is known of them when a run begins, and their source.
+fn durations(
+    arguments: &CompareArgs,
+    job: &Job,
+    recorded: &RecordedDurations,
+    out: Option<PathBuf>,
+) -> Result<(Vec<f64>, CostModel, DurationSource)> {
+    let nest = &job.nest;
     let all = |seconds: &dyn Fn(u64) -> f64| (0..nest.tasks()).map(seconds).collect::<Vec<_>>();
     if let Some(given) = arguments.seconds {
-        let seconds = all(&|_| given);
-        let known = CostModel::new(&nest);
-        let source = DurationSource::Given;
-        return Ok(Case { job, stops, workers, seconds, known, source });
+        return Ok((all(&|_| given), CostModel::new(nest), DurationSource::Given));
     }
-    let of_job = || named.then(|| Path::new("results").join(&job.name));
-    if let Some(out) = arguments.out.clone().or_else(of_job) {
-        let durations = plan::known(&job, None, &out, arguments.out.is_some())?;
-        if durations.recorded() > 0 {
-            let seconds = all(&|task| durations.expect(task).unwrap_or_default());
-            let (known, recorded) = (durations.costs().clone(), durations.recorded());
-            let source = DurationSource::Recorded(recorded, out);
-            return Ok(Case { job, stops, workers, seconds, known, source });
-        }
-        if arguments.out.is_some() {
-            return Err(Error::input(format!(
-                "results folder {}: no duration of this job is recorded there; run some of its tasks, or give --seconds",
-                out.display()
-            )));
-        }
+    if let Some(out) = out.filter(|_| recorded.recorded() > 0) {
+        let seconds = all(&|task| recorded.expect(task).unwrap_or_default());
+        let source = DurationSource::Recorded(recorded.recorded(), out);
+        return Ok((seconds, recorded.costs().clone(), source));
+    }
+    if let Some(out) = &arguments.out {
+        return Err(Error::input(format!(
+            "results folder {}: no duration of this job is recorded there; run some of its tasks, or give --seconds",
+            out.display()
+        )));
     }
     let seconds = match &job.crunch {
         CrunchSpec::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
@@ -181,7 +201,7 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
             job.name
         )));
     }
-    let mut known = CostModel::new(&nest);
+    let mut known = CostModel::new(nest);
     (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
-    Ok(Case { job, stops, workers, seconds, known, source: DurationSource::Sleep })
+    Ok((seconds, known, DurationSource::Sleep))
 }

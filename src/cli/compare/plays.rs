@@ -22,9 +22,17 @@ pub(super) struct StrategyResults {
 
 pub(super) struct StrategyResult {
     pub(super) which: Which,
-    pub(super) ended: Ended,
-    /// The time of a real run in seconds, and the number of failed runs.
-    pub(super) measured: Option<(f64, u64)>,
+    /// `None` if it was not simulated.
+    pub(super) ended: Option<Ended>,
+    pub(super) measured: Option<MeasuredRun>,
+}
+
+/// A real run of a strategy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MeasuredRun {
+    pub(super) seconds: f64,
+    pub(super) runs: u64,
+    pub(super) failed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +41,8 @@ pub(super) enum Which {
     Strategy(Strategy, Order),
     /// Nested parallel maps; simulated only.
     Maps,
+    /// The flattened nest in grid order, with the job's stops: the only one that does not run all tasks.
+    Stopping,
 }
 
 /// The number of splits, and how many were tried.
@@ -51,6 +61,7 @@ impl Which {
             }
             Which::Strategy(strategy, _) => strategy.to_string(),
             Which::Maps => "nested maps".to_string(),
+            Which::Stopping => "stopping".to_string(),
         }
     }
 
@@ -64,15 +75,15 @@ impl StrategyResult {
     /// The result, if the simulation finished.
     pub(super) fn played(&self) -> Option<&SimulationResult> {
         match &self.ended {
-            Ended::Played(played) => Some(played),
-            Ended::Deadlock(_) => None,
+            Some(Ended::Played(played)) => Some(played),
+            _ => None,
         }
     }
 
     pub(super) fn deadlock(&self) -> Option<&Deadlock> {
         match &self.ended {
-            Ended::Played(_) => None,
-            Ended::Deadlock(deadlock) => Some(deadlock),
+            Some(Ended::Deadlock(deadlock)) => Some(deadlock),
+            _ => None,
         }
     }
 }
@@ -85,7 +96,7 @@ impl StrategyResults {
         let played = |strategy, order| {
             let flattened = Simulation::flattened(nest, case.workers, order, case.job.data_level());
             let one = Simulation { strategy, known: Some(&case.known), ..flattened };
-            let ended = Ended::Played(play(&one, &seconds));
+            let ended = Some(Ended::Played(play(&one, &seconds)));
             StrategyResult { which: Which::Strategy(strategy, order), ended, measured: None }
         };
         let simple = [Strategy::Serial, Strategy::Outer, Strategy::Inner];
@@ -99,13 +110,26 @@ impl StrategyResults {
         let tried = split.map_or(all, |split| vec![split]);
         let pools = tried.into_iter().map(|split| played(split, Order::Grid));
         entries.extend(best_and_worst(pools));
-        let ended = nested_maps(nest, case.workers, &seconds);
+        let ended = Some(nested_maps(nest, case.workers, &seconds));
         entries.push(StrategyResult { which: Which::Maps, ended, measured: None });
         entries.push(played(Strategy::Flattened, Order::Grid));
         entries.push(played(Strategy::Flattened, Order::LongestFirst));
+        entries.extend(case.stopping.as_ref().map(|stopping| {
+            let ended = stopping.play(case).map(Ended::Played);
+            StrategyResult { which: Which::Stopping, ended, measured: None }
+        }));
         let longest = case.seconds.iter().copied().fold(0.0, f64::max);
         let bound = longest.max(case.seconds.iter().sum::<f64>() / case.workers as f64);
         StrategyResults { entries, splits, bound }
+    }
+
+    /// The results by which ways to run all tasks are compared.
+    pub(super) fn of_all_tasks(&self) -> impl Iterator<Item = &StrategyResult> {
+        self.entries.iter().filter(|entry| entry.which != Which::Stopping)
+    }
+
+    pub(super) fn of(&self, which: Which) -> Option<&StrategyResult> {
+        self.entries.iter().find(|entry| entry.which == which)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Runs the strategies for real on this machine's threads, to compare with the prediction.
 
 use crate::cli::compare::Case;
-use crate::cli::compare::plays::{StrategyResults, Which};
+use crate::cli::compare::plays::{MeasuredRun, StrategyResults, Which};
 use crate::cli::run;
 use crate::executor::ReadyChildren;
-use crate::job::{CrunchSpec, PythonModules};
+use crate::job::{CrunchSpec, Job, PythonModules};
+use crate::master::Strategy;
+use crate::model::Order;
 use crate::rank0::settings::Settings;
 use crate::report::text::words;
 use crate::study::run::{FirstPlace, run_job};
@@ -22,7 +24,15 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
     }
     signals::take();
     for entry in &mut lineup.entries {
-        let Which::Strategy(strategy, order) = entry.which else { continue };
+        let (strategy, order) = match entry.which {
+            Which::Strategy(strategy, order) => (strategy, order),
+            Which::Stopping => (Strategy::Flattened, Order::Grid),
+            Which::Maps => continue,
+        };
+        let job = match (entry.which, &case.stopping) {
+            (Which::Stopping, Some(with)) => Job { nest: with.nest.clone(), ..case.job.clone() },
+            _ => case.job.clone(),
+        };
         if let Some(played) = entry.played() {
             log::info!("{}: about {}", entry.which.name(), words::seconds(played.makespan));
         }
@@ -33,9 +43,11 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
             ..Settings::default().threads(case.workers).no_store()
         };
         let checked = (PythonModules::default(), ReadyChildren::default());
-        let prepare = |_: FirstPlace| Ok(run::work(case.job.clone(), text.to_string(), checked));
+        let prepare = |_: FirstPlace| Ok(run::work(job, text.to_string(), checked));
         if let Some(finished) = run_job(None, &settings, None, prepare)? {
-            entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
+            let (seconds, tally) = (finished.timing.crunch.as_secs_f64(), finished.tally);
+            let (runs, failed) = (tally.done, tally.failed);
+            entry.measured = Some(MeasuredRun { seconds, runs, failed });
         }
     }
     Ok(())

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::cli::compare::plays::{StrategyResult, StrategyResults};
+use crate::cli::compare::plays::{MeasuredRun, StrategyResult, StrategyResults, Which};
 use crate::cli::compare::{Case, DurationSource};
+use crate::master::Strategy;
 use crate::master::virtual_time::maps::{Deadlock, Wait};
-use crate::model::Key;
+use crate::model::{Key, Order};
 use crate::report::text::words;
 use crate::report::{Lines, called};
 use crate::util::stats::extent;
@@ -20,9 +21,12 @@ pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
     let mut text = heading(case);
     text += &table(case, lineup);
     let mut notes = Vec::new();
-    notes.extend(case.stops.as_ref().map(|name| {
-        format!("All tasks are compared: that loop '{name}' stops points early (stop) is left out here.\n")
-    }));
+    let why_not = case.stopping.as_ref().and_then(|stopping| stopping.why_not());
+    notes.extend(why_not.map(|why| format!("Stopping is not compared: {why}\n")));
+    let stopping = lineup.of(Which::Stopping).filter(|entry| entry.measured.is_some());
+    if stopping.is_some_and(|entry| tasks_run(case, entry).is_none()) {
+        notes.push("The number of runs of stopping is the measured one.\n".to_string());
+    }
     let splits = &lineup.splits;
     if !splits.given && splits.tried > 1 {
         let tried = match splits.tried == splits.of {
@@ -35,12 +39,12 @@ pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
     }
     for entry in &lineup.entries {
         notes.extend(entry.deadlock().map(|deadlock| waits(case, deadlock)));
-        if let Some((_, failed @ 1..)) = entry.measured {
+        if let Some(MeasuredRun { failed: failed @ 1.., .. }) = entry.measured {
             let (failed, name) = (words::things(failed, "run"), entry.which.name());
             notes.push(format!("{failed} of the measured {name} failed.\n"));
         }
     }
-    notes.push(conclusion(lineup) + "\n");
+    notes.push(conclusion(case, lineup) + "\n");
     for note in notes {
         text.push('\n');
         text += &note;
@@ -88,7 +92,9 @@ fn heading(case: &Case) -> String {
 
 fn table(case: &Case, lineup: &StrategyResults) -> String {
     let is_real = lineup.entries.iter().any(|entry| entry.measured.is_some());
-    let mut header = vec![("strategy", false), ("makespan", true)];
+    let mut header = vec![("strategy", false)];
+    header.extend(case.stopping.as_ref().map(|_| ("runs", true)));
+    header.push(("makespan", true));
     header.extend(is_real.then_some(("measured", true)));
     header.extend([("utilisation", true), ("idle", true)]);
     header.extend([("first group", true), ("median group", true)]);
@@ -96,11 +102,17 @@ fn table(case: &Case, lineup: &StrategyResults) -> String {
     let mut text = String::new();
     for entry in &lineup.entries {
         let mut cells = vec![entry.which.name()];
+        let runs = || tasks_run(case, entry).or(entry.measured.map(|measured| measured.runs));
+        let shown = || runs().map_or("-".to_string(), words::count);
+        cells.extend(case.stopping.as_ref().map(|_| shown()));
         let played = entry.played();
         let time = |time: Option<f64>| time.map_or("-".to_string(), words::seconds);
         let makespan = played.map(|played| played.makespan);
-        cells.push(makespan.map_or("deadlock".to_string(), words::seconds));
-        cells.extend(is_real.then(|| time(entry.measured.map(|(seconds, _)| seconds))));
+        cells.push(match entry.deadlock() {
+            Some(_) => "deadlock".to_string(),
+            None => time(makespan),
+        });
+        cells.extend(is_real.then(|| time(entry.measured.map(|measured| measured.seconds))));
         let part = played.map(|played| words::percent(played.utilisation(case.workers)));
         cells.push(part.unwrap_or("-".to_string()));
         cells.push(time(played.map(|played| played.idle(case.workers))));
@@ -111,17 +123,24 @@ fn table(case: &Case, lineup: &StrategyResults) -> String {
     text + &lines.rest()
 }
 
+/// How many tasks a strategy runs, if that is known without running them.
+pub(super) fn tasks_run(case: &Case, entry: &StrategyResult) -> Option<u64> {
+    let stopping = case.stopping.as_ref().filter(|_| entry.which == Which::Stopping);
+    let played = entry.played().map(|played| played.tasks);
+    played.or(stopping.and_then(|stopping| stopping.made))
+}
+
 /// The median of sorted times; the later of the two middle ones.
 pub(super) fn median(closed: &[f64]) -> Option<f64> {
     closed.get(closed.len() / 2).copied()
 }
 
-/// The gain from flattening, in a sentence or two.
-pub(super) fn conclusion(lineup: &StrategyResults) -> String {
+/// The gain from flattening, in a sentence or two, and that from stopping.
+pub(super) fn conclusion(case: &Case, lineup: &StrategyResults) -> String {
     let takes =
         |entry: &StrategyResult| entry.played().map_or(f64::INFINITY, |played| played.makespan);
     let least = |flattened: bool| {
-        let those = lineup.entries.iter().filter(|entry| entry.which.is_flattened() == flattened);
+        let those = lineup.of_all_tasks().filter(|entry| entry.which.is_flattened() == flattened);
         those.min_by(|a, b| takes(a).total_cmp(&takes(b)))
     };
     let Some((flattened, other)) = least(true).zip(least(false)) else { return String::new() };
@@ -149,11 +168,33 @@ pub(super) fn conclusion(lineup: &StrategyResults) -> String {
     } else {
         format!("Flattening gains no time here: {other} takes {} too.", time(theirs))
     };
+    let of_all = if case.stopping.is_some() { " of all runs" } else { "" };
     let _ = match ours <= lineup.bound * (1.0 + SAME) {
-        true => write!(text, " No schedule can take less."),
-        false => write!(text, " No schedule can take less than {}.", time(lineup.bound)),
+        true => write!(text, " No schedule{of_all} can take less."),
+        false => write!(text, " No schedule{of_all} can take less than {}.", time(lineup.bound)),
     };
-    text
+    text + &saved(case, lineup).unwrap_or_default()
+}
+
+/// How many runs are made where points are stopped, and what that gains; `None` if it was not played.
+fn saved(case: &Case, lineup: &StrategyResults) -> Option<String> {
+    let name = &case.stopping.as_ref()?.name;
+    let stopping = lineup.of(Which::Stopping)?.played()?;
+    let all = lineup.of(Which::Strategy(Strategy::Flattened, Order::Grid))?.played()?;
+    let (ours, theirs) = (stopping.makespan, all.makespan);
+    let gain = if theirs > ours * (1.0 + SAME) {
+        format!("{:.2} times as fast as flattened", theirs / ours)
+    } else if theirs < ours * (1.0 - SAME) {
+        format!("{:.2} times as long as flattened", ours / theirs)
+    } else {
+        "as long as flattened".to_string()
+    };
+    Some(format!(
+        " Stopping early in loop '{name}' makes {} of {} in {}, {gain}.",
+        words::count(stopping.tasks),
+        words::things(case.job.nest.tasks(), "run"),
+        words::seconds(ours),
+    ))
 }
 
 /// Which workers wait for which in a deadlock.

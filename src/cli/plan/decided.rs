@@ -12,6 +12,8 @@ pub(crate) struct DecidedGroups {
     pub(crate) decided: u64,
     /// Whether what is compared is the score, by which alone groups are decided here.
     pub(crate) by_score: bool,
+    /// Whether recorded scores are what the job takes as the score of a run.
+    pub(crate) has_scores: bool,
     /// Tasks that were asked for in these, of so many.
     asked: u64,
     of: u64,
@@ -19,7 +21,7 @@ pub(crate) struct DecidedGroups {
     least: f64,
     most: f64,
     /// The number for the whole job, where it follows from the sizes alone.
-    exact: Option<u64>,
+    pub(crate) exact: Option<u64>,
 }
 
 /// The number of runs that a job makes in all.
@@ -131,7 +133,7 @@ impl GroupGatherer<'_> {
     pub(super) fn end(mut self, has_scores: bool) -> DecidedGroups {
         self.decide();
         match has_scores {
-            true => self.found,
+            true => DecidedGroups { has_scores, ..self.found },
             false => {
                 let DecidedGroups { groups, by_score, exact, .. } = self.found;
                 DecidedGroups { groups, by_score, exact, ..DecidedGroups::default() }

@@ -81,6 +81,16 @@ impl RecordedDurations {
         modules: Option<&PythonModules>,
         out: &Path,
     ) -> Result<RecordedDurations> {
+        RecordedDurations::of_each(job, modules, out, |_| {})
+    }
+
+    /// The same, and calls `each` with every run that is there, in grid order.
+    pub(crate) fn of_each(
+        job: &Job,
+        modules: Option<&PythonModules>,
+        out: &Path,
+        mut each: impl FnMut(&ReusableRun),
+    ) -> Result<RecordedDurations> {
         let mut durations = RecordedDurations::unknown(job);
         if !out.exists() {
             return Ok(durations);
@@ -92,11 +102,13 @@ impl RecordedDurations {
         let kept = kept_results(job);
         let mut groups = GroupGatherer::of(job);
         let mut found = reader.found(layout, identity, kept.as_deref(), |found| {
+            each(&found);
             groups.iter_mut().for_each(|groups| groups.add(&found));
             durations.add(found);
         })?;
-        // The scores of another field say nothing.
-        durations.decided = groups.map(|groups| groups.end(!found.is_rescored));
+        // The scores of another field, or from another part of what runs gave, say nothing.
+        let has_scores = !found.is_rescored && found.read_again == 0;
+        durations.decided = groups.map(|groups| groups.end(has_scores));
         durations.skip(std::mem::take(&mut found.skipped));
         durations.afresh = found.refused.is_some();
         durations.outlook = found;

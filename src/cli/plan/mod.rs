@@ -27,7 +27,7 @@ use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::{Job, PythonModules, Reading, STORE_FILE};
 use crate::platform::slurm;
 use crate::rank0::settings::{Only, Out, Settings};
-use crate::store::StoreReader;
+use crate::store::{ReusableRun, StoreReader};
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::machine;
@@ -111,7 +111,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
         log::warn!("{told}");
     }
     let mut durations = match &out {
-        Some(out) => known(&job, Some(&modules), out, arguments.out.is_some())?,
+        Some(out) => known(&job, Some(&modules), (out, arguments.out.is_some()), |_| {})?,
         None => RecordedDurations::unknown(&job),
     };
     let (mut pilot, mut exit) = (None, Exit::Complete);
@@ -173,12 +173,12 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
 }
 
 /// The durations recorded in the results folder. A folder that the user named must exist; the default one
-/// need not.
+/// need not. Calls `each` with every run there.
 pub(super) fn known(
     job: &Job,
     modules: Option<&PythonModules>,
-    out: &Path,
-    named: bool,
+    (out, named): (&Path, bool),
+    each: impl FnMut(&ReusableRun),
 ) -> Result<RecordedDurations> {
     let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     if out.is_dir() && (!named || is_empty()) && !out.join("runs.sqlite").exists() {
@@ -187,5 +187,5 @@ pub(super) fn known(
     if out.exists() && !out.is_dir() {
         return Err(Error::input(format!("results folder {}: is not a folder", out.display())));
     }
-    RecordedDurations::of(job, modules, out)
+    RecordedDurations::of_each(job, modules, out, each)
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::master::cost_model::CostModel;
 use crate::master::{Action, Event, Master, MasterConfig, Strategy, emptied};
 use crate::model::{
-    Assignment, AttemptResult, Key, LONG, LoopNest, Order, Policy, Report, RunBatch, Scored,
+    Assignment, AttemptResult, Completeness, Key, LONG, LoopNest, Order, Policy, Report, RunBatch,
+    Scored, stop_of,
 };
 
 /// The input of a simulation.
@@ -29,6 +30,11 @@ pub(crate) struct Simulation<'a> {
     pub(crate) batch: Option<u64>,
     /// Which tasks are done already; none if `None`.
     pub(crate) done: Option<&'a dyn Fn(u64) -> bool>,
+    /// The score of each task, by which points are stopped where the nest says so; no point is if `None`. The order is
+    /// then that of the grid.
+    pub(crate) scores: Option<&'a dyn Fn(u64) -> f64>,
+    /// How many of a group's points must have a result, where scores decide.
+    pub(crate) require: Completeness,
 }
 
 impl Simulation<'_> {
@@ -39,8 +45,18 @@ impl Simulation<'_> {
         order: Order,
         data: Option<usize>,
     ) -> Simulation<'_> {
-        let strategy = Strategy::Flattened;
-        Simulation { nest, workers, order, data, strategy, known: None, batch: None, done: None }
+        Simulation {
+            nest,
+            workers,
+            order,
+            data,
+            strategy: Strategy::Flattened,
+            known: None,
+            batch: None,
+            done: None,
+            scores: None,
+            require: Completeness::All,
+        }
     }
 }
 
@@ -80,19 +96,24 @@ pub(crate) fn group_level(nest: &LoopNest) -> usize {
 
 /// Simulates a job with the given task durations. `seconds` may be called more than once per task.
 pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> SimulationResult {
-    let Simulation { nest, workers, .. } = *play;
+    let Simulation { nest, workers, require, .. } = *play;
     let config = MasterConfig {
         workers,
-        policy: Policy { order: play.order, ..Policy::default() },
+        policy: Policy { order: play.order, require, ..Policy::default() },
         data: play.data,
         strategy: play.strategy,
         batch: play.batch,
         expected: play.known.cloned(),
         ..MasterConfig::default()
     };
+    let folded = match (play.scores, stop_of(nest)) {
+        (Some(_), Some((level, _))) => nest.counting_around(level),
+        _ => nest.counting(),
+    };
     let mut stage = SimulatedJob {
-        master: Master::new(nest.counting(), config),
+        master: Master::new(folded, config),
         seconds,
+        scores: play.scores,
         workers: (0..workers).map(|_| VirtualWorker::default()).collect(),
         coming: BinaryHeap::new(),
         now: Duration::ZERO,
@@ -118,6 +139,7 @@ pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> Simulatio
 struct SimulatedJob<'a> {
     master: Master,
     seconds: &'a dyn Fn(u64) -> f64,
+    scores: Option<&'a dyn Fn(u64) -> f64>,
     /// By rank, starting at 1.
     workers: Vec<VirtualWorker>,
     /// When each busy worker reports.
@@ -150,9 +172,13 @@ impl SimulatedJob<'_> {
         Duration::try_from_secs_f64((self.seconds)(task)).unwrap_or_default()
     }
 
+    fn score(&self, task: u64) -> f64 {
+        self.scores.map_or(0.0, |scores| scores(task))
+    }
+
     /// Marks a task as done before the start.
     fn recall(&mut self, task: u64) {
-        let (seconds, result) = ((self.seconds)(task), Ok(Scored::number(0.0)));
+        let (seconds, result) = ((self.seconds)(task), Ok(Scored::number(self.score(task))));
         self.on(Event::Recalled(AttemptResult { task, attempt: 1, started: 0.0, seconds, result }));
     }
 
@@ -176,7 +202,7 @@ impl SimulatedJob<'_> {
         for task in first..first + count {
             let seconds = (self.seconds)(task);
             self.played.busy += seconds;
-            runs.push_number(0.0, seconds);
+            runs.push_number(self.score(task), seconds);
         }
         if count > 0 {
             self.played.tasks += count;
@@ -206,6 +232,12 @@ impl SimulatedJob<'_> {
                     if level == self.level {
                         self.played.closed.push(self.now.as_secs_f64());
                     }
+                }
+                // A point of which all runs were made has closed as others do.
+                Action::StopPoint(point)
+                    if point.key.level == self.level && point.skipped(&self.master.nest) > 0 =>
+                {
+                    self.played.closed.push(self.now.as_secs_f64());
                 }
                 _ => {}
             }
@@ -251,9 +283,9 @@ mod tests {
 
     use super::*;
     use crate::master::Strategy;
-    use crate::model::Reduce;
     use crate::model::by_hand::subjects;
     use crate::model::random::RandomNest;
+    use crate::model::{Reduce, ScoreRange, StopRule};
 
     fn flattened(nest: &LoopNest, workers: usize) -> Simulation<'_> {
         Simulation::flattened(nest, workers, Order::Grid, None)
@@ -367,6 +399,33 @@ mod tests {
         (0..16).for_each(|task| costs.observe(task, seconds(task)));
         let known = Simulation { known: Some(&costs), ..longest };
         assert_eq!(play(&known, &seconds).makespan, 8.0);
+    }
+
+    /// Points of four folds with equal scores each; after the first fold, the others cannot reach 0.6.
+    #[test]
+    fn points_are_stopped_by_scores() {
+        // Nobody calls the function that takes the groups.
+        let reduces = [Some(Reduce::Native), Some(Reduce::max()), Some(Reduce::mean())];
+        let nest = LoopNest::of_sizes(&[2, 3, 4], reduces).unwrap();
+        let all = flattened(&nest, 1);
+        let nest = nest.clone().stopping(1, StopRule::Sure(ScoreRange { least: 0.0, most: 0.6 }));
+        let scores = |task: u64| [0.1, 0.6, 0.3][task as usize / 4 % 3];
+        let sure = Simulation { nest: &nest, scores: Some(&scores), ..all };
+        // Both groups make their first folds, and then those of the best point.
+        let closed = vec![9.0, 12.0];
+        let alone = SimulationResult { makespan: 12.0, busy: 12.0, tasks: 12, closed };
+        assert_eq!(play(&sure, &|_| 1.0), alone);
+        let many = play(&Simulation { workers: 6, ..sure }, &|_| 1.0);
+        assert_eq!((many.makespan, many.tasks, many.closed), (2.0, 12, vec![2.0, 2.0]));
+        assert_eq!(play(&Simulation { scores: None, ..sure }, &|_| 1.0), play(&all, &|_| 1.0));
+        // Four points are one row: those that are stopped end with what they are measured by.
+        let reduces = [Some(Reduce::max()), Some(Reduce::mean())];
+        let nest = LoopNest::of_sizes(&[4, 4], reduces).unwrap();
+        let nest = nest.stopping(0, StopRule::Halve { by: 2, from: 1 });
+        let halves = Simulation { scores: Some(&|task| task as f64), ..flattened(&nest, 2) };
+        let closed = vec![2.0, 2.0, 3.0, 4.0];
+        let played = SimulationResult { makespan: 4.0, busy: 8.0, tasks: 8, closed };
+        assert_eq!(play(&halves, &|_| 1.0), played);
     }
 
     /// Nests of independent loops, and of loops that depend on each other.

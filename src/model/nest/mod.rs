@@ -209,6 +209,16 @@ impl LoopNest {
         LoopNest::of_parts(loops, self.0.head.clone(), Vec::new()).expect("as sound as this one")
     }
 
+    /// The same whose reducing loops around the one at a level only count. For simulations in which that loop stops
+    /// points.
+    pub(crate) fn counting_around(&self, level: usize) -> LoopNest {
+        let mut loops = self.0.loops.clone();
+        for l in &mut loops[self.outer()..level] {
+            (l.reduce, l.require) = (Some(Reduce::Count), None);
+        }
+        LoopNest::of_parts(loops, self.0.head.clone(), Vec::new()).expect("as sound as this one")
+    }
+
     /// Number of loops.
     pub(crate) fn depth(&self) -> usize {
         self.0.sizes.len()

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::master::virtual_time::{Simulation, group_level, play};
 use crate::model::{
-    AttemptResult, BestRule, FoldList, NumberFold, ScoreRange, StopReason, StopRule, Value,
+    AttemptResult, BestRule, FoldList, NumberFold, Order, ScoreRange, StopReason, StopRule, Value,
     check_stops, chooser,
 };
 use crate::wire::transport::simulated::Faults;
@@ -289,6 +290,37 @@ proptest! {
         let left: Vec<u64> = here.runs.keys().filter(|task| !known.contains(task)).copied().collect();
         prop_assert!(later.runs.keys().eq(left.iter()), "what is known is not computed again");
         prop_assert_eq!(master.tally().done, here.runs.len() as u64);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// What `compare` plays by scores alone makes the same runs, and closes each group once.
+    #[test]
+    fn a_job_played_by_scores_makes_the_same_runs(
+        world in stopping_worlds(prop_oneof![
+            Just(StopRule::Sure(ScoreRange { least: -0.8, most: -0.0999 })).boxed(),
+            halves().boxed(),
+        ]),
+        workers in 1usize..30,
+    ) {
+        let world = World { failing: 0, ..world };
+        let nest = &world.nest;
+        // Below 0, a run that fails is better for a sum than the best one.
+        let score = |scored: Scored| scored.score.unwrap() - 0.7;
+        let (notes, _) = world.play_records(move |scored| Scored::number(score(scored)));
+        let scores = |task| score(world.result(task).unwrap());
+        let flattened = Simulation::flattened(nest, workers, Order::Grid, None);
+        let (scores, require) = (Some(&scores as &dyn Fn(u64) -> f64), world.require);
+        // Other tasks would take another time together.
+        let takes = |task: u64| uniform(task, 5);
+        let played = play(&Simulation { scores, require, ..flattened }, &takes);
+        prop_assert_eq!(played.tasks, notes.runs.len() as u64);
+        let busy: f64 = notes.runs.keys().map(|task| takes(*task)).sum();
+        prop_assert!((played.busy - busy).abs() < 1e-6, "{} s of {busy} s", played.busy);
+        prop_assert_eq!(played.closed.len() as u64, nest.keys(group_level(nest)));
+        prop_assert!(played.closed.is_sorted());
     }
 }
 
