@@ -72,7 +72,10 @@ impl Inner {
     }
 }
 
-/// A random study with what nested loops give: of each data set the index of the best alpha, this, and its score.
+/// The index of the best alpha of a data set, this, and its score.
+type BestRow = (usize, u64, f64);
+
+/// A random study with what nested loops give.
 struct Case {
     seed: u64,
     sizes: [u64; 3],
@@ -102,7 +105,7 @@ impl Case {
     }
 
     /// The best alpha of each data set with its score, and how many runs were skipped.
-    fn rows(&self, stop: Option<Stop>) -> gridmpi::Result<(Vec<(usize, u64, f64)>, u64)> {
+    fn rows(&self, stop: Option<Stop>) -> gridmpi::Result<(Vec<BestRow>, u64)> {
         let Case { seed, sizes: [data, alphas, folds], .. } = *self;
         let crunched = Nest::new()
             .each("data", 0..data)
@@ -123,7 +126,7 @@ impl Case {
         &self,
         study: Study<f64, S>,
         stop: Option<Stop>,
-    ) -> gridmpi::Result<(Vec<(usize, u64, f64)>, u64)> {
+    ) -> gridmpi::Result<(Vec<BestRow>, u64)> {
         let study = if self.greatest { study.max() } else { study.min() };
         let outcome = run(match stop {
             Some(stop) => study.stop(stop),
@@ -149,7 +152,7 @@ impl Case {
         Ok((best.map(row).collect(), skipped))
     }
 
-    fn expected(&self) -> Vec<(usize, u64, f64)> {
+    fn expected(&self) -> Vec<BestRow> {
         let Case { seed, sizes: [data, alphas, folds], .. } = *self;
         let of = |data: u64, alpha: u64| {
             let folds = (0..folds).filter(|fold| Case::has(seed, [data, alpha, *fold]));
