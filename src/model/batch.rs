@@ -151,10 +151,11 @@ impl RunBatch<'static> {
     /// The batch to be sent: borrows the numbers and takes the details. Call [`RunBatch::restart`]
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
-        // By a computed length: one load of pointer and length together would wait until the length has left the
+        // By computed lengths: one load of pointer and length together would wait until the length has left the
         // store buffer, which was written a moment ago.
         let numbers = Cow::Borrowed(&self.numbers[..self.count() as usize * WIDTH]);
-        let stretches = Cow::Borrowed(&*self.stretches);
+        let whole = self.stretches.len() / STRETCH * STRETCH;
+        let stretches = Cow::Borrowed(&self.stretches[..whole]);
         let details = self.details.take();
         RunBatch { numbers, stretches, details, ..*self }
     }
