@@ -1,12 +1,13 @@
 //! Hands out work: groups to reduce, final calls, tasks. Dismisses idle workers once the job is over.
 
+use std::iter::once_with;
 use std::time::Duration;
 
 use crate::master::nested_queue::Wake;
 use crate::master::second_tries::Turn;
 use crate::master::workers::SideCall;
 use crate::master::{Action, Master};
-use crate::model::Assignment;
+use crate::model::{Assignment, FinalCall, Key, SlotResult};
 
 impl Master {
     /// Assigns work to every open worker, or dismisses idle workers once the job is over.
@@ -34,30 +35,30 @@ impl Master {
                 if load > 0 {
                     self.workers.has_enough(rank);
                 } else {
-                    self.workers.dismiss(rank);
-                    actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
+                    self.dismiss(rank, actions);
                 }
             } else if !has_room(load) || self.workers.is_occupied(rank) {
                 self.workers.has_enough(rank);
             } else if turn.takes_new
                 && let Some((key, items)) = self.to_reduce.pop_front()
             {
-                self.workers.call(rank, SideCall::Reduce(key), now);
-                self.reducing.insert(key, items.clone());
-                actions.push(Action::Reduce { rank: Some(rank), key, items });
+                self.reduce_there(rank, (key, items), now, actions);
             } else if self.held {
                 break;
-            } else if let Some(call) = self.finals.next((rank, turn), time) {
-                self.workers.call(rank, SideCall::Final(call.row, call.attempt), now);
-                actions.push(Action::Final { rank, call: Box::new(call) });
-            } else if let Some(assignment) =
-                self.another((rank, turn), (threads, load), batch, (time, now), actions)
+            } else if self.finals.wait()
+                && let Some(call) = self.finals.next((rank, turn), time)
             {
+                self.make_final(rank, call, now, actions);
+            } else if let Some(Assignment { first, count, attempt }) =
+                self.another((rank, &turn), (threads, load), batch, (time, now), actions)
+            {
+                let assignment = Assignment { first, count, attempt };
                 self.workers.assign(rank, assignment, now);
-                if !has_room(load + assignment.count) {
+                if !has_room(load + count) {
                     self.workers.has_enough(rank);
                 }
-                actions.push(Action::Assign { rank, assignment });
+                // Built in its place, see README.md.
+                actions.extend(once_with(|| Action::Assign { rank, assignment }));
             } else if self.is_out_of_time() && self.queue.left() == 0 && !self.stopping {
                 self.drain();
             } else if self.queue.is_nested() {
@@ -73,9 +74,42 @@ impl Master {
         }
     }
 
+    #[inline(never)]
+    fn dismiss(&mut self, rank: usize, actions: &mut Vec<Action>) {
+        self.workers.dismiss(rank);
+        actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
+    }
+
+    /// Has a worker reduce a group.
+    #[inline(never)]
+    fn reduce_there(
+        &mut self,
+        rank: usize,
+        (key, items): (Key, Vec<SlotResult>),
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        self.workers.call(rank, SideCall::Reduce(key), now);
+        self.reducing.insert(key, items.clone());
+        actions.push(Action::Reduce { rank: Some(rank), key, items });
+    }
+
+    /// Has a worker make a final call.
+    #[inline(never)]
+    fn make_final(
+        &mut self,
+        rank: usize,
+        call: FinalCall,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        self.workers.call(rank, SideCall::Final(call.row, call.attempt), now);
+        actions.push(Action::Final { rank, call: Box::new(call) });
+    }
+
     fn another(
         &mut self,
-        (rank, turn): (usize, Turn),
+        (rank, turn): (usize, &Turn),
         (threads, load): (u64, u64),
         batch: u64,
         (time, now): (Option<f64>, Duration),

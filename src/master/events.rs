@@ -133,6 +133,7 @@ pub(crate) enum Action<'a> {
 }
 
 /// Reuses the allocation of this list for the actions of another event.
+#[inline(always)]
 pub(crate) fn emptied<'b>(mut actions: Vec<Action<'_>>) -> Vec<Action<'b>> {
     actions.clear();
     actions.into_iter().map(|_| unreachable!("the list is empty")).collect()

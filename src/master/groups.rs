@@ -100,6 +100,7 @@ impl OpenGroups {
 
     /// Puts the results of consecutive tasks. Same as [`OpenGroups::put`] for each, but faster for plain
     /// numbers, which are taken by the column.
+    #[inline]
     pub(super) fn put_runs(&mut self, runs: &RunBatch, closed: &mut Vec<ClosedGroup>) {
         let Range { start: mut task, end } = runs.tasks();
         if !self.known.is_empty() {
@@ -131,6 +132,7 @@ impl OpenGroups {
         self.put(key, item, closed);
     }
 
+    #[inline]
     fn put_numbers(
         &mut self,
         Range { start: mut task, end }: Range<u64>,
@@ -281,6 +283,7 @@ impl OpenGroups {
 }
 
 /// The open group of a key: a new one if there is none yet.
+#[inline]
 fn group_at<'a>(
     open: &'a mut BTreeMap<Key, OpenGroup>,
     nest: &LoopNest,

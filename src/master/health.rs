@@ -113,12 +113,14 @@ impl Health {
     }
 
     /// A worker had its first success; whether it was under suspicion.
+    #[inline(never)]
     fn prove(&mut self, rank: usize) -> bool {
         self.proven[rank - self.lowest] = true;
         self.suspicions.remove(&rank).is_some()
     }
 
     /// A worker has succeeded at tasks; the other workers that are sick therefore, with their last errors.
+    #[inline(never)]
     fn confirm(&mut self, rank: usize, tasks: Range<u64>) -> Vec<(usize, String)> {
         let mut sick = Vec::new();
         while let Some((&task, &failed_on)) = self.trials.range(tasks.clone()).next() {
@@ -183,7 +185,7 @@ impl Master {
     }
 
     /// Handles the success of a worker at tasks.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_success(&mut self, rank: usize, runs: &RunBatch, actions: &mut Vec<Action>) {
         if !self.health.proven[rank - self.health.lowest] && self.health.prove(rank) {
             self.queue.seconds.clear_suspicion(rank);
@@ -228,18 +230,8 @@ impl Master {
         now: Duration,
         actions: &mut Vec<Action>,
     ) -> AssignPass {
-        if self.stopping && !std::mem::replace(&mut self.ends, true) {
-            // Nobody waits for imports. Where the job is complete, they are waited for a little, so that a
-            // worker that cannot work is named whatever the others' speed.
-            let cancel = |rank| Action::Cancel { rank, task: None };
-            actions.extend(self.workers.preparing().map(cancel));
-        }
         if over {
-            self.dismiss_late(now, actions);
-        }
-        if over && !self.health.parked.is_empty() {
-            let parked = self.health.unpark();
-            self.reopen(parked);
+            self.begin_end(now, actions);
         }
         if !self.queue.is_nested() {
             self.workers.wake(Wake::All);
@@ -247,6 +239,28 @@ impl Master {
         if self.queue.seconds.is_empty() && !self.finals.have_failed() {
             return AssignPass::default();
         }
+        self.begin_second_tries()
+    }
+
+    /// Nothing more is begun: ends what waits.
+    #[inline(never)]
+    fn begin_end(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.stopping && !std::mem::replace(&mut self.ends, true) {
+            // Nobody waits for imports. Where the job is complete, they are waited for a little, so that a
+            // worker that cannot work is named whatever the others' speed.
+            let cancel = |rank| Action::Cancel { rank, task: None };
+            actions.extend(self.workers.preparing().map(cancel));
+        }
+        self.dismiss_late(now, actions);
+        if !self.health.parked.is_empty() {
+            let parked = self.health.unpark();
+            self.reopen(parked);
+        }
+    }
+
+    /// Opens the workers that may be given what has failed on others.
+    #[inline(never)]
+    fn begin_second_tries(&mut self) -> AssignPass {
         let may_succeed = |rank: usize| {
             let (health, seconds) = (&self.health, &self.queue.seconds);
             !health.is_sick(rank)

@@ -225,7 +225,7 @@ impl Master {
             Event::Heartbeat { .. } | Event::Alive { .. } => {}
             Event::Done { rank, report } => {
                 self.last = now;
-                self.report(rank, report, now, actions);
+                self.report(rank, (report.thread, report.unbegun), report.runs, now, actions);
                 self.workers.reported(rank);
             }
             Event::Recalled(run) if self.early.is_some() => self.keep_recalled(run, actions),
@@ -480,6 +480,7 @@ impl Master {
         }
     }
 
+    #[inline(never)]
     fn report_closed(&mut self, actions: &mut Vec<Action>) {
         for closed in self.closed.drain(..) {
             actions.push(match closed {

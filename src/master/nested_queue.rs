@@ -140,6 +140,7 @@ impl NestedQueue {
 
     /// Takes at most `most` tasks for a worker with this many threads and assigned tasks; the flag says
     /// whether they were requeued.
+    #[inline(never)]
     pub(super) fn next(
         &mut self,
         rank: usize,
@@ -268,6 +269,7 @@ impl NestedQueue {
     }
 
     /// Marks `count` tasks of one point, `task` among them, as finished; closes the point after the last.
+    #[inline(never)]
     pub(super) fn settled(&mut self, task: u64, count: u64, done: &DoneTasks) {
         let at = self.point(task);
         let Some(point) = self.open.get_mut(&at) else { return };

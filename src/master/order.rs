@@ -36,17 +36,17 @@ impl LaneOrder {
     }
 
     /// The next tasks for a worker, at most `most`.
+    #[inline]
     pub(super) fn next(&mut self, rank: usize, most: u64, done: &DoneTasks) -> Option<Range<u64>> {
         if self.on.len() <= rank {
             self.on.resize(rank + 1, None);
         }
         loop {
-            let lane = match self.on[rank].filter(|lane| self.open.contains_key(lane)) {
-                Some(lane) => lane,
-                None => self.another()?,
+            let own = self.on[rank].and_then(|lane| Some((lane, self.open.get_mut(&lane)?)));
+            let Some((lane, tasks)) = own else {
+                self.on[rank] = Some(self.another()?);
+                continue;
             };
-            self.on[rank] = Some(lane);
-            let tasks = self.open.get_mut(&lane)?;
             let left = tasks.end - tasks.start;
             let mut given = done.next_to_do(tasks.clone());
             given.end = given.end.min(given.start + most);
@@ -105,6 +105,7 @@ impl RankedOrder {
         RankedOrder { order, blocks, again_at: 1 }
     }
 
+    #[inline(never)]
     pub(super) fn next(
         &mut self,
         most: u64,

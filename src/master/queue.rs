@@ -185,6 +185,7 @@ impl TaskQueue {
     }
 
     /// Marks consecutive tasks of one assignment as finished, whether they succeeded or not.
+    #[inline]
     pub(super) fn settled(&mut self, first: u64, count: u64) {
         if let Stream::Nested(nested) = &mut self.stream {
             nested.settled(first, count, &self.done);
@@ -204,6 +205,7 @@ impl TaskQueue {
     }
 
     /// Which idle workers to wake.
+    #[inline]
     pub(super) fn take_wake(&mut self) -> Wake {
         match &mut self.stream {
             Stream::Nested(nested) => nested.take_wake(),
@@ -242,6 +244,7 @@ impl TaskQueue {
     }
 
     /// How many tasks are left to assign.
+    #[inline]
     pub(super) fn left(&self) -> u64 {
         self.fresh + self.waiting
     }
@@ -268,14 +271,28 @@ impl TaskQueue {
 
     /// Takes at most `most` tasks for a worker, of those that it may take. `room` is its number of threads and of assigned tasks. With
     /// `time`, only tasks that are expected to end within that many seconds.
+    #[inline(always)]
     pub(super) fn next(
         &mut self,
-        turn: (usize, Turn),
+        turn: (usize, &Turn),
         room: (u64, u64),
-        mut most: u64,
+        most: u64,
         time: Option<f64>,
     ) -> Option<Assignment> {
-        let Some(time) = time else { return self.take(turn, room, most) };
+        match time {
+            None => self.take(turn, room, most),
+            Some(time) => self.next_in_time(turn, room, most, time),
+        }
+    }
+
+    #[inline(never)]
+    fn next_in_time(
+        &mut self,
+        turn: (usize, &Turn),
+        room: (u64, u64),
+        mut most: u64,
+        time: f64,
+    ) -> Option<Assignment> {
         for _ in 0..MOST_PASSED {
             let assignment = self.take(turn, room, most)?;
             let Assignment { first, count, .. } = assignment;
@@ -295,14 +312,15 @@ impl TaskQueue {
         None
     }
 
+    #[inline(always)]
     fn take(
         &mut self,
-        (rank, turn): (usize, Turn),
+        (rank, turn): (usize, &Turn),
         room: (u64, u64),
         most: u64,
     ) -> Option<Assignment> {
         if !self.seconds.is_empty()
-            && let Some(second) = self.seconds.take(rank, turn, most)
+            && let Some(second) = self.seconds.take(rank, *turn, most)
         {
             self.waiting -= second.count;
             return Some(second);
@@ -328,19 +346,23 @@ impl TaskQueue {
             _ if self.fresh == 0 => return None,
             Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
             Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
-            Stream::Asked(asked) => {
-                let ((step, start), end) = asked.pop_first()?;
-                let until = end.min(start + most);
-                if until < end {
-                    asked.insert((step, until), end);
-                }
-                start..until
-            }
+            Stream::Asked(asked) => take_asked(asked, most)?,
         };
         let count = tasks.end - tasks.start;
         self.fresh -= count;
         Some(Assignment { first: tasks.start, count, attempt: 1 })
     }
+}
+
+/// The first of the tasks that were asked for.
+#[inline(never)]
+fn take_asked(asked: &mut BTreeMap<(u64, u64), u64>, most: u64) -> Option<Range<u64>> {
+    let ((step, start), end) = asked.pop_first()?;
+    let until = end.min(start + most);
+    if until < end {
+        asked.insert((step, until), end);
+    }
+    Some(start..until)
 }
 
 #[cfg(test)]
@@ -360,7 +382,7 @@ mod tests {
         let mut next = || {
             let rank = *ranks.next()?;
             queue
-                .next((rank, Turn::ANY), ROOM, most, None)
+                .next((rank, &Turn::ANY), ROOM, most, None)
                 .map(|given| (rank, given.first, given.count))
         };
         std::iter::from_fn(&mut next).collect()
@@ -380,7 +402,7 @@ mod tests {
             }
         }
         assert_eq!(queue.left(), 9);
-        let requeued = queue.next((1, Turn::ANY), ROOM, 3, None);
+        let requeued = queue.next((1, &Turn::ANY), ROOM, 3, None);
         assert_eq!(requeued, Some(Assignment { first: 4, count: 1, attempt: 3 }));
         let rest = all(&mut queue, &[1], 4);
         assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
@@ -394,8 +416,8 @@ mod tests {
         queue.know_attempts(4, 2);
         queue.know_attempts(5, 1);
         assert_eq!(queue.only(&[1, 3, 4, 9]), 3);
-        let first = queue.next((1, Turn::ANY), ROOM, 9, None).unwrap();
-        let second = queue.next((1, Turn::ANY), ROOM, 9, None).unwrap();
+        let first = queue.next((1, &Turn::ANY), ROOM, 9, None).unwrap();
+        let second = queue.next((1, &Turn::ANY), ROOM, 9, None).unwrap();
         assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
         assert_eq!(all(&mut queue, &[1], 9), [(1, 9, 1)]);
     }
@@ -412,7 +434,7 @@ mod tests {
     fn the_longest_come_first_once_they_are_known() {
         let mut queue = new_queue(&[5], Order::LongestFirst, None);
         assert_eq!(
-            queue.next((1, Turn::ANY), ROOM, 1, None).unwrap().first,
+            queue.next((1, &Turn::ANY), ROOM, 1, None).unwrap().first,
             0,
             "no observation yet"
         );
@@ -440,7 +462,7 @@ mod tests {
         queue.costs.observe(0, 5.0);
         queue.ask(0..20_000, 1);
         // Too many do not fit: it is assumed that none does.
-        assert_eq!(queue.next((1, Turn::ANY), ROOM, 1, Some(1.0)), None);
+        assert_eq!(queue.next((1, &Turn::ANY), ROOM, 1, Some(1.0)), None);
         assert_eq!(queue.left(), 0);
         queue.ask(20_000..20_001, 1);
         assert_eq!(all(&mut queue, &[1], 9), [(1, 20_000, 1)]);
@@ -451,7 +473,7 @@ mod tests {
     fn what_does_not_fit_is_passed_over() {
         let mut queue = new_queue(&[4], Order::Grid, None);
         assert_eq!(
-            queue.next((1, Turn::ANY), ROOM, 1, Some(0.1)).unwrap().first,
+            queue.next((1, &Turn::ANY), ROOM, 1, Some(0.1)).unwrap().first,
             0,
             "no observation yet"
         );
@@ -459,10 +481,10 @@ mod tests {
             queue.costs.observe(task, seconds);
         }
         assert_eq!(
-            queue.next((1, Turn::ANY), ROOM, 3, Some(2.0)).map(|given| given.first),
+            queue.next((1, &Turn::ANY), ROOM, 3, Some(2.0)).map(|given| given.first),
             Some(2)
         );
-        assert_eq!(queue.next((1, Turn::ANY), ROOM, 3, Some(2.0)), None);
+        assert_eq!(queue.next((1, &Turn::ANY), ROOM, 3, Some(2.0)), None);
         assert!(queue.has_passed());
     }
 }

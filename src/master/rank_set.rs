@@ -17,11 +17,13 @@ impl RankSet {
         RankSet { ranks: FixedBitSet::with_capacity(end), count: 0, bound: end }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, rank: usize) {
         self.count += usize::from(!self.ranks.put(rank));
         self.bound = self.bound.min(rank);
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, rank: usize) {
         if self.ranks.contains(rank) {
             self.ranks.remove(rank);
@@ -34,6 +36,7 @@ impl RankSet {
     }
 
     /// The lowest rank.
+    #[inline]
     pub(super) fn first(&mut self) -> Option<usize> {
         if self.count == 0 {
             self.bound = self.ranks.len();

@@ -1,10 +1,11 @@
 //! Handles workers' reports: which results count, and what durations teach the cost model.
 
+use std::iter::once_with;
 use std::time::Duration;
 
 use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
-use crate::model::{Assignment, Report, RunBatch, RunError};
+use crate::model::{Assignment, RunBatch, RunError};
 
 /// Durations below this are recorded only as the batch's mean. (seconds)
 const SHORT: f64 = 20e-6;
@@ -14,11 +15,11 @@ impl Master {
     pub(super) fn report<'a>(
         &mut self,
         rank: usize,
-        report: Report<'a>,
+        (thread, unbegun): (u32, Option<Assignment>),
+        mut runs: RunBatch<'a>,
         now: Duration,
         actions: &mut Vec<Action<'a>>,
     ) {
-        let Report { thread, mut runs, unbegun, .. } = report;
         if !runs.is_valid() {
             self.tally.refused += 1;
             runs = RunBatch::default();
@@ -30,17 +31,24 @@ impl Master {
                 break;
             }
             if held > 0 {
-                self.judge(rank, thread, runs.take_first(held), actions);
+                self.judge_each(rank, thread, runs.take_first(held), actions);
             } else {
                 self.tally.refused += 1;
                 drop(runs.take_first(1));
             }
         }
-        if let Some(Assignment { first, count, attempt }) = unbegun {
-            for task in first..first + count {
-                if self.workers.take(rank, (task, 1), attempt, now) == 1 {
-                    self.put_back(task, attempt);
-                }
+        if let Some(unbegun) = unbegun {
+            self.put_back_unbegun(rank, unbegun, now);
+        }
+    }
+
+    /// Requeues tasks that the worker holds in this attempt and has not begun.
+    #[inline(never)]
+    fn put_back_unbegun(&mut self, rank: usize, unbegun: Assignment, now: Duration) {
+        let Assignment { first, count, attempt } = unbegun;
+        for task in first..first + count {
+            if self.workers.take(rank, (task, 1), attempt, now) == 1 {
+                self.put_back(task, attempt);
             }
         }
     }
@@ -58,7 +66,22 @@ impl Master {
 
     /// Handles runs of tasks that the worker holds. Successful runs of tasks that were not duplicated are
     /// handled together, each other run alone.
+    #[inline]
     fn judge<'a>(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        runs: RunBatch<'a>,
+        actions: &mut Vec<Action<'a>>,
+    ) {
+        match self.first_special(&runs) {
+            None => self.accept(rank, thread, runs, actions),
+            Some(_) => self.judge_each(rank, thread, runs, actions),
+        }
+    }
+
+    #[cold]
+    fn judge_each<'a>(
         &mut self,
         rank: usize,
         thread: u32,
@@ -102,6 +125,7 @@ impl Master {
     }
 
     /// Handles successful runs that count.
+    #[inline(always)]
     fn accept<'a>(
         &mut self,
         rank: usize,
@@ -148,6 +172,7 @@ impl Master {
     }
 
     /// Puts runs that are final into their groups, and into the store.
+    #[inline(always)]
     fn record<'a>(
         &mut self,
         rank: usize,
@@ -163,8 +188,11 @@ impl Master {
             return self.carry_out(steps, actions);
         }
         self.groups.put_runs(&runs, &mut self.closed);
-        actions.push(Action::Record { rank, thread, runs });
-        self.report_closed(actions);
+        // Built in its place, see README.md.
+        actions.extend(once_with(move || Action::Record { rank, thread, runs }));
+        if !self.closed.is_empty() {
+            self.report_closed(actions);
+        }
     }
 
     /// Whether a run counts, which may be one of two of the same task. The worker that makes the other one
@@ -179,12 +207,13 @@ impl Master {
     }
 
     /// Learns from durations: per task, or from the batch's mean if tasks are short.
+    #[inline(always)]
     fn learn(&mut self, runs: &RunBatch) {
         let (count, seconds) = (runs.count(), runs.total_seconds());
         self.crunched += seconds;
         self.stragglers.took(count, seconds);
         self.batching.took(count, seconds);
-        if seconds > SHORT * count as f64 {
+        if count > 1 && seconds > SHORT * count as f64 {
             self.queue.costs.observe_all(runs.tasks(), runs.seconds());
         } else {
             self.queue.costs.observe(runs.first, seconds / count as f64);

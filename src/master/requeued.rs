@@ -40,7 +40,13 @@ impl RequeuedTasks {
     }
 
     /// Takes at most `most` tasks from the front.
+    #[inline]
     pub(super) fn take(&mut self, most: u64) -> Option<Assignment> {
+        if self.is_empty() { None } else { self.take_front(most) }
+    }
+
+    #[inline(never)]
+    fn take_front(&mut self, most: u64) -> Option<Assignment> {
         let (tasks, attempt) = self.0.front_mut()?;
         let (first, attempt) = (tasks.start, *attempt);
         let count = most.min(tasks.end - first);

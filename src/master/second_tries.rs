@@ -80,6 +80,7 @@ impl SecondTries {
     }
 
     /// Takes at most `most` tasks for a worker.
+    #[inline(never)]
     pub(super) fn take(&mut self, rank: usize, turn: Turn, most: u64) -> Option<Assignment> {
         if (turn.judges || turn.alone)
             && let Some(taken) = take_from(&mut self.suspects, rank, turn.alone, most)

@@ -34,9 +34,13 @@ impl Master {
 
     /// Opens groups until enough tasks are asked for, and enough groups are decided side by side.
     pub(super) fn open_groups(&mut self, most: u64, actions: &mut Vec<Action>) {
-        if self.early.is_none() || self.stopping || self.wanted.is_some() {
-            return;
+        if self.early.is_some() && !self.stopping && self.wanted.is_none() {
+            self.open_groups_ahead(most, actions);
         }
+    }
+
+    #[inline(never)]
+    fn open_groups_ahead(&mut self, most: u64, actions: &mut Vec<Action>) {
         let threads = self.workers.threads();
         let each = self.queue.costs.mean().unwrap_or(1.0).max(1e-6);
         let soon = ((SOON / each) as u64).clamp(2, MOST_AHEAD);
@@ -53,6 +57,7 @@ impl Master {
     }
 
     /// Puts runs into their groups that are asked for, and keeps the others.
+    #[inline(never)]
     pub(super) fn settle_asked(&mut self, runs: &RunBatch) -> Vec<GroupStep> {
         let mut steps = Vec::new();
         let Some(early) = &mut self.early else { return steps };
@@ -69,6 +74,7 @@ impl Master {
     }
 
     /// Carries out what was decided, and reports the groups that close by it.
+    #[inline(never)]
     pub(super) fn carry_out(&mut self, steps: Vec<GroupStep>, actions: &mut Vec<Action>) {
         for step in steps {
             match step {

@@ -51,9 +51,11 @@ impl Stragglers {
     /// The first of these tasks that was duplicated.
     pub(super) fn first_doubled(&self, tasks: Range<u64>) -> Option<u64> {
         // Most jobs have none, and this is asked for every message.
-        if self.doubled.is_empty() {
-            return None;
-        }
+        if self.doubled.is_empty() { None } else { self.first_of_doubled(tasks) }
+    }
+
+    #[inline(never)]
+    fn first_of_doubled(&self, tasks: Range<u64>) -> Option<u64> {
         self.doubled.range(tasks).next().map(|(task, _)| *task)
     }
 

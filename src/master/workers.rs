@@ -127,6 +127,37 @@ impl WorkerRecord {
         self.tasks == 0 && self.calls.is_empty()
     }
 
+    /// The same as [`Workers::take`] of this worker, whichever of its tasks these are.
+    #[inline(never)]
+    fn take_some(&mut self, (first, count): (u64, u64), attempt: u32, now: Duration) -> u64 {
+        let holds = |p: &AssignedRange| p.attempt == attempt && (p.first..p.end).contains(&first);
+        let Some(at) = self.pieces.iter().position(holds) else { return 0 };
+        let piece = &mut self.pieces[at];
+        let taken = count.min(piece.end - first);
+        let rest = AssignedRange { first: first + taken, since: now, ..*piece };
+        if first == piece.first {
+            *piece = rest;
+        } else {
+            piece.end = first;
+            if rest.first < rest.end {
+                self.pieces.insert(at + 1, rest);
+            }
+        }
+        if self.pieces[at].first == self.pieces[at].end {
+            self.pieces.remove(at);
+            self.begin_next(now);
+        }
+        self.tasks -= taken;
+        taken
+    }
+
+    /// A range was returned: its only thread begins the next one.
+    fn begin_next(&mut self, now: Duration) {
+        if let (1, Some(next)) = (self.threads, self.pieces.front_mut()) {
+            next.since = now;
+        }
+    }
+
     fn let_go(&mut self) -> Returned {
         self.tasks = 0;
         let tasks = self.pieces.drain(..).map(|piece| (piece.first..piece.end, piece.attempt));
@@ -162,6 +193,7 @@ impl Workers {
 
     /// Removes returned tasks from a worker's assignments. Returns how many of the `count` tasks starting
     /// at `first` it holds in this attempt. Each task is removed only once.
+    #[inline]
     pub(super) fn take(
         &mut self,
         rank: usize,
@@ -170,30 +202,20 @@ impl Workers {
         now: Duration,
     ) -> u64 {
         let worker = self.at_mut(rank);
-        let holds = |p: &AssignedRange| p.attempt == attempt && (p.first..p.end).contains(&first);
-        let Some(at) = worker.pieces.iter().position(holds) else { return 0 };
-        let piece = &mut worker.pieces[at];
-        let taken = count.min(piece.end - first);
-        let rest = AssignedRange { first: first + taken, since: now, ..*piece };
-        if first == piece.first {
-            *piece = rest;
-        } else {
-            piece.end = first;
-            if rest.first < rest.end {
-                worker.pieces.insert(at + 1, rest);
-            }
+        if let Some(AssignedRange { first: start, end, attempt: of, .. }) = worker.pieces.front()
+            && (first, first + count, attempt) == (*start, *end, *of)
+        {
+            // The first range as a whole, as of most messages.
+            worker.pieces.pop_front();
+            worker.tasks -= count;
+            worker.begin_next(now);
+            return count;
         }
-        if worker.pieces[at].first == worker.pieces[at].end {
-            worker.pieces.remove(at);
-            if let (1, Some(next)) = (worker.threads, worker.pieces.front_mut()) {
-                next.since = now;
-            }
-        }
-        worker.tasks -= taken;
-        taken
+        worker.take_some((first, count), attempt, now)
     }
 
     /// Marks a worker as active and open for assignments.
+    #[inline]
     pub(super) fn reported(&mut self, rank: usize) {
         match self.at(rank).state {
             WorkerPhase::Here => {}
@@ -204,7 +226,9 @@ impl Workers {
                 self.at_mut(rank).state = WorkerPhase::Here;
             }
         }
-        self.close(rank);
+        if self.any_parked() {
+            self.unpark(rank);
+        }
         self.open.insert(rank);
     }
 
@@ -215,8 +239,20 @@ impl Workers {
         self.silent -= usize::from(state == WorkerPhase::Silent);
     }
 
+    #[inline]
     fn close(&mut self, rank: usize) {
         self.open.remove(rank);
+        if self.any_parked() {
+            self.unpark(rank);
+        }
+    }
+
+    fn any_parked(&self) -> bool {
+        !self.waiting.is_empty() || !self.spare.is_empty()
+    }
+
+    #[inline(never)]
+    fn unpark(&mut self, rank: usize) {
         self.waiting.remove(&rank);
         self.spare.remove(&rank);
     }
@@ -228,11 +264,19 @@ impl Workers {
     }
 
     /// Makes parked workers open again.
+    #[inline]
     pub(super) fn wake(&mut self, whom: Wake) {
-        if whom >= Wake::Engaged && !self.waiting.is_empty() {
+        if self.any_parked() {
+            self.open_parked(whom);
+        }
+    }
+
+    #[inline(never)]
+    fn open_parked(&mut self, whom: Wake) {
+        if whom >= Wake::Engaged {
             self.open.extend(std::mem::take(&mut self.waiting));
         }
-        if whom == Wake::All && !self.spare.is_empty() {
+        if whom == Wake::All {
             self.open.extend(std::mem::take(&mut self.spare));
         }
     }
@@ -301,6 +345,7 @@ impl Workers {
         self.at_mut(rank).calls.drain(..).map(|(call, _)| call).collect()
     }
 
+    #[inline]
     pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
         let Assignment { first, count, attempt } = assignment;
         let worker = self.at_mut(rank);

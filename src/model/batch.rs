@@ -84,11 +84,16 @@ impl RunBatch<'static> {
     #[inline]
     fn begin_stretch(&mut self, seconds: f64) {
         if self.seconds.to_bits() != seconds.to_bits() {
-            let end = self.tasks().end;
-            if end > self.first {
-                self.stretches.to_mut().extend_from_slice(&packed(end, self.seconds));
-            }
+            self.end_stretch();
             self.seconds = seconds;
+        }
+    }
+
+    #[inline(never)]
+    fn end_stretch(&mut self) {
+        let end = self.tasks().end;
+        if end > self.first {
+            self.stretches.to_mut().extend_from_slice(&packed(end, self.seconds));
         }
     }
 
@@ -146,7 +151,11 @@ impl RunBatch<'static> {
     /// The batch to be sent: borrows the numbers and takes the details. Call [`RunBatch::restart`]
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
-        let (numbers, stretches) = (Cow::Borrowed(&*self.numbers), Cow::Borrowed(&*self.stretches));
+        // By computed lengths: one load of pointer and length together would wait until the length has left the
+        // store buffer, which was written a moment ago.
+        let numbers = Cow::Borrowed(&self.numbers[..self.count() as usize * WIDTH]);
+        let whole = self.stretches.len() / STRETCH * STRETCH;
+        let stretches = Cow::Borrowed(&self.stretches[..whole]);
         let details = self.details.take();
         RunBatch { numbers, stretches, details, ..*self }
     }
@@ -154,13 +163,19 @@ impl RunBatch<'static> {
 
 impl<'a> RunBatch<'a> {
     /// Whether the parts are consistent. True unless the batch came from a corrupt message.
+    #[inline]
     pub(crate) fn is_valid(&self) -> bool {
         self.numbers.len().is_multiple_of(WIDTH)
             && self.first.checked_add(self.count()).is_some()
-            && self.stretches.len().is_multiple_of(STRETCH)
+            && (self.stretches.is_empty() || self.are_stretches_valid())
+            && self.details.as_ref().is_none_or(|details| details.is_valid(&self.tasks()))
+    }
+
+    #[inline(never)]
+    fn are_stretches_valid(&self) -> bool {
+        self.stretches.len().is_multiple_of(STRETCH)
             && self.ended_stretches().map(|(end, _)| end).is_sorted_by(|a, b| a < b)
             && self.ended_stretches().all(|(end, _)| self.first < end && end < self.tasks().end)
-            && self.details.as_ref().is_none_or(|details| details.is_valid(&self.tasks()))
     }
 
     /// Number of runs.
@@ -241,7 +256,7 @@ impl<'a> RunBatch<'a> {
 
     /// The first task that failed.
     pub(crate) fn first_failure(&self) -> Option<u64> {
-        self.others().find(|other| other.result.is_err()).map(|other| other.task)
+        self.details.as_ref()?.first_failure()
     }
 
     /// The error of the first run that failed.
@@ -337,6 +352,12 @@ impl<'a> RunBatch<'a> {
 }
 
 impl RunDetails {
+    #[inline(never)]
+    fn first_failure(&self) -> Option<u64> {
+        self.others.iter().find(|other| other.result.is_err()).map(|other| other.task)
+    }
+
+    #[inline(never)]
     fn is_valid(&self, of: &Range<u64>) -> bool {
         fn are_valid(tasks: impl Iterator<Item = u64> + Clone, of: &Range<u64>) -> bool {
             tasks.clone().is_sorted_by(|a, b| a < b) && tasks.clone().all(|task| of.contains(&task))

@@ -49,6 +49,7 @@ enum Early {
 }
 
 impl OpenGroup {
+    #[inline(never)]
     pub(super) fn new(nest: &LoopNest, key: Key) -> OpenGroup {
         let reduce = nest.loops()[key.level].reduce.as_ref().expect("an inner loop reduces");
         OpenGroup {
@@ -97,6 +98,7 @@ impl OpenGroup {
         }
     }
 
+    #[inline]
     pub(super) fn put_numbers(
         &mut self,
         slot: u64,

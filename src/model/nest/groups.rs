@@ -10,6 +10,7 @@ use crate::model::results::Winner;
 impl LoopNest {
     /// The group that the result of `key` goes into, and its slot there; `None` at the outermost loops,
     /// which do not reduce.
+    #[inline]
     pub(crate) fn group(&self, key: Key) -> Option<(Key, u64)> {
         if key.level <= self.0.outer {
             return None;
@@ -23,6 +24,7 @@ impl LoopNest {
     }
 
     /// Number of slots of a group.
+    #[inline]
     pub(crate) fn group_size(&self, group: Key) -> u64 {
         if !self.0.has_joined {
             return self.slots(group);

@@ -267,6 +267,7 @@ impl LoopNest {
     }
 
     /// Number of points of the loop directly inside a key. Must not be called for a task.
+    #[inline]
     pub(crate) fn slots(&self, key: Key) -> u64 {
         match self.head(key.level) {
             Some(head) => head.slots(key.level, key.index),
@@ -283,6 +284,7 @@ impl LoopNest {
     }
 
     /// The key one level further out, and the slot of `key` in it; `None` for the whole job.
+    #[inline]
     pub(crate) fn parent(&self, key: Key) -> Option<(Key, u64)> {
         let level = key.level.checked_sub(1)?;
         let (index, slot) = match self.head(level) {
@@ -310,10 +312,16 @@ impl LoopNest {
 
     /// The keys from this one on that have consecutive slots and points in the same group. Must not be
     /// called for the whole job.
+    #[inline]
     pub(crate) fn stretch(&self, key: Key) -> Stretch {
         let level = key.level - 1;
         match self.head(level) {
             Some(head) => head.stretch(key),
+            None if level == 0 => {
+                // All points of the outermost loop, without a division for each task.
+                let count = self.0.sizes[0] - key.index;
+                Stretch { group: Key::ROOT, slot: key.index, point: key.index, count }
+            }
             None => {
                 let size = self.0.sizes[level];
                 let (group, slot) = (Key { level, index: key.index / size }, key.index % size);

@@ -297,12 +297,14 @@ impl Shape {
     }
 
     /// Number of points directly inside a key.
+    #[inline(never)]
     pub(super) fn slots(&self, level: usize, index: u64) -> u64 {
         let node = self.walk(level, index, |_| ());
         self.levels[level].count(0, node)
     }
 
     /// The index of the key around a key, and the slot of the key in it. The level is not 0.
+    #[inline(never)]
     pub(super) fn parent(&self, level: usize, index: u64) -> (u64, u64) {
         let (mut outer, mut slot) = (0, 0);
         self.walk(level, index, |step| match step.level + 1 < level {
@@ -331,6 +333,7 @@ impl Shape {
     }
 
     /// The keys from this one on that have consecutive points. The level is not 0.
+    #[inline(never)]
     pub(super) fn stretch(&self, Key { level, index }: Key) -> Stretch {
         let (mut outer, mut slot, mut point, mut count) = (0, 0, 0, 0);
         self.walk(level, index, |step| match step.level + 1 < level {

@@ -218,6 +218,7 @@ impl Fold {
     }
 
     /// Takes plain numbers of consecutive slots, none of them NaN.
+    #[inline]
     pub(crate) fn push_numbers(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
         match &mut self.state {
             FoldState::Best { rule, best } if rule.by.is_none() => {
@@ -241,12 +242,13 @@ impl Fold {
                 self.count += folding.first.push_all(numbers);
             }
             FoldState::Count => self.count += numbers.count() as u64,
-            _ => {
-                for (slot, score) in (first..).zip(numbers) {
-                    self.push(slot, SlotResult::of_run(Some(Scored::number(score))));
-                }
-            }
+            _ => (first..).zip(numbers).for_each(|(slot, score)| self.push_number(slot, score)),
         }
+    }
+
+    #[inline(never)]
+    fn push_number(&mut self, slot: u64, score: f64) {
+        self.push(slot, SlotResult::of_run(Some(Scored::number(score))));
     }
 
     /// The value, or why there is none. At least one item must have counted, where the fold needs one.
