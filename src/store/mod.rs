@@ -142,7 +142,6 @@ pub(crate) use score_rows::ScoreRow;
 pub(crate) use skipped_runs::{RunCounts, why_skipped};
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
-#[cfg(feature = "cli")]
 pub(crate) use stopped_points::StoppedPoints;
 pub(crate) use workdirs::RunFolders;
 
