@@ -15,6 +15,8 @@ pub(crate) struct MasterConfig {
     pub(crate) workers: usize,
     /// The job's policy. Its order applies only if the nest is flattened.
     pub(crate) policy: Policy,
+    /// Whether a program has set that, and no job file: words for people name methods then, and no keys.
+    pub(crate) in_code: bool,
     /// The level of a loop whose points are data sets: a worker stays on its data set as long as that has
     /// tasks left. Applies only if the nest is flattened and in grid order.
     pub(crate) data: Option<usize>,
@@ -43,6 +45,7 @@ impl Default for MasterConfig {
             lowest: 1,
             workers: 1,
             policy: Policy::default(),
+            in_code: false,
             data: None,
             strategy: Strategy::default(),
             batch: None,

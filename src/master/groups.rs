@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use crate::master::GroupView;
 use crate::model::{
-    Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, Policy, RunBatch, Scored,
-    SlotResult, Winner, choose, stop_of,
+    Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, RunBatch, Scored, SlotResult,
+    Winner, choose, stop_of,
 };
 use advice::Advice;
 use open_group::{EndedGroup, OpenGroup};
@@ -53,10 +53,9 @@ pub(super) enum ClosedGroup {
 }
 
 impl OpenGroups {
-    pub(super) fn new(nest: LoopNest, policy: &Policy) -> OpenGroups {
+    pub(super) fn new(nest: LoopNest, require: Completeness, in_code: bool) -> OpenGroups {
         let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (undecided, waiting) = (stop_of(&nest).map(|(level, _)| level + 1), BTreeMap::new());
-        let Policy { require, in_code, .. } = *policy;
         OpenGroups { nest, require, in_code, open, away, known, undecided, waiting }
     }
 

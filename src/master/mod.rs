@@ -117,7 +117,7 @@ impl Master {
             workers: Workers::new(lowest, workers),
             health: Health::new(lowest, workers, config.suspects && !is_nested),
             leases: Leases::new(lowest, workers, config.lease),
-            groups: OpenGroups::new(nest.clone(), &policy),
+            groups: OpenGroups::new(nest.clone(), policy.require, config.in_code),
             tally: Tally::default(),
             closed: Vec::new(),
             to_reduce: VecDeque::new(),

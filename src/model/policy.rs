@@ -35,8 +35,6 @@ pub(crate) struct Policy {
     pub(crate) logs: KeptLogs,
     /// Which scores a run can have; any if `None`.
     pub(crate) score_range: Option<ScoreRange>,
-    /// Whether a program has set it, rather than a job file: words for people name methods then, and no keys.
-    pub(crate) in_code: bool,
 }
 
 /// The order in which tasks are handed out. The results do not depend on it.

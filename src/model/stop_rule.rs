@@ -25,6 +25,11 @@ pub(crate) struct ScoreRange {
 }
 
 impl ScoreRange {
+    /// `None` if the least is not below the greatest.
+    pub(crate) fn new(least: f64, most: f64) -> Option<ScoreRange> {
+        (least < most).then_some(ScoreRange { least, most })
+    }
+
     pub(crate) fn contains(self, score: f64) -> bool {
         self.least <= score && score <= self.most
     }

@@ -176,11 +176,11 @@ impl Session {
             }
         }
         let job = Arc::new(job);
-        let order = settings.order.unwrap_or(job.policy.order);
         let config = MasterConfig {
             lowest,
             workers,
-            policy: Policy { order, ..job.policy },
+            policy: Policy { order: settings.order.unwrap_or(job.policy.order), ..job.policy },
+            in_code: job.is_native(),
             data: job.data_level(),
             strategy: settings.strategy,
             batch: settings.batch,

@@ -139,7 +139,7 @@ pub(crate) use run_folder::RunFolder;
 #[cfg(feature = "cli")]
 pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
-pub(crate) use skipped_runs::{RunCounts, why_skipped};
+pub(crate) use skipped_runs::RunCounts;
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
 pub(crate) use stopped_points::StoppedPoints;

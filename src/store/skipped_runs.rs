@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Error as SqlError, Row};
 
-use crate::model::{GroupSummary, Key, StoppedPoint};
+use crate::model::{Key, StoppedPoint};
 use crate::store::view::RunRows;
 use crate::store::{Results, StoppedPoints};
 use crate::util::error::Result;
@@ -59,15 +59,6 @@ impl StoppedPoints {
             (from.max(tasks.start)..tasks.end).find(|task| !point.has_asked(nest, *task))
         })
     }
-}
-
-/// Why a run that is there counts nowhere, if it was not asked for.
-pub(crate) fn why_skipped(stopped: &StoppedPoints, run: &GroupSummary) -> Option<String> {
-    if run.key.level < stopped.nest().depth() {
-        return None;
-    }
-    let error = run.result.as_ref().err().map(String::as_str);
-    stopped.why_skipped(run.key.index, true, error)
 }
 
 /// Runs that are there, where some were not asked for. The functions are those of [`add_functions`].

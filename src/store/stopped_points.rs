@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
-use crate::model::{Key, LoopNest, StopReason, StoppedPoint};
+use crate::model::{GroupSummary, Key, LoopNest, StopReason, StoppedPoint};
 use crate::store::starts::has_table;
 use crate::store::{Results, storing};
 use crate::util::error::{Error, Result};
@@ -185,6 +185,15 @@ impl StoppedPoints {
     pub(crate) fn skips(&self, task: u64) -> Option<&StoppedPoint> {
         let point = self.around(self.nest.task(task))?;
         (!point.has_asked(&self.nest, task)).then_some(point)
+    }
+
+    /// Why a run that is there counts nowhere, if it was not asked for; nothing of a group.
+    pub(crate) fn why_run_skipped(&self, run: &GroupSummary) -> Option<String> {
+        if run.key.level < self.nest.depth() {
+            return None;
+        }
+        let error = run.result.as_ref().err().map(String::as_str);
+        self.why_skipped(run.key.index, true, error)
     }
 
     /// Why a task was not asked for, as people read it; `None` if it was. A run that is there all the same may have failed.

@@ -72,7 +72,7 @@ impl<R: DeserializeOwned + 'static> Study<R, R> {
         Study {
             name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
             version: "1".to_string(),
-            policy: Policy { in_code: true, ..Policy::default() },
+            policy: Policy::default(),
             workdir: None,
             erased: ErasedStudy {
                 levels,
@@ -108,14 +108,6 @@ where
     /// Reduces the next loop outwards: `summarize` gets the summaries of the loop inside it. The result
     /// has one row per point of the loops that are not reduced.
     pub fn reduce<T, F>(self, summarize: F) -> Study<R, T>
-    where
-        T: Serialize + DeserializeOwned + 'static,
-        F: Fn(&Runs<S>) -> T + Send + Sync + 'static,
-    {
-        self.fold(summarize)
-    }
-
-    fn fold<T, F>(self, summarize: F) -> Study<R, T>
     where
         T: Serialize + DeserializeOwned + 'static,
         F: Fn(&Runs<S>) -> T + Send + Sync + 'static,

@@ -262,7 +262,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
         S: Serialize + DeserializeOwned + 'static,
         F: Fn(&Runs<R>) -> S + Send + Sync + 'static,
     {
-        self.begin().fold(summarize)
+        self.begin().reduce(summarize)
     }
 
     pub(super) fn begin(self) -> Study<R, R> {

@@ -47,20 +47,19 @@ impl<R: DeserializeOwned, S> Outcome<R, S> {
         }
         let nest = &job.nest;
         let tasks = nest.key_at(&summary.indices).map_or(0..0, |key| nest.tasks_below(key));
-        let skipped = |task: u64, run: Option<&Result<Scored, String>>| {
-            let error = run.and_then(|run| run.as_ref().err()).map(String::as_str);
-            let why = self.stopped.why_skipped(task, run.is_some(), error)?;
-            Some(Err(format!("skipped: {why}")))
-        };
+        let message = |why: String| Err(format!("skipped: {why}"));
+        let unmade = |task: u64| self.stopped.why_skipped(task, false, None).map(message);
         let (mut runs, mut next) = (Vec::new(), tasks.start);
         results.runs(tasks.clone(), |run| {
-            let task = run.key.index;
-            runs.extend((next..task).filter_map(|task| skipped(task, None)));
-            runs.push(skipped(task, Some(&run.result)).unwrap_or_else(|| decoded(&run.result)));
-            next = task + 1;
+            runs.extend((next..run.key.index).filter_map(unmade));
+            runs.push(match self.stopped.why_run_skipped(&run) {
+                Some(why) => message(why),
+                None => decoded(&run.result),
+            });
+            next = run.key.index + 1;
             Ok(())
         })?;
-        runs.extend((next..tasks.end).filter_map(|task| skipped(task, None)));
+        runs.extend((next..tasks.end).filter_map(unmade));
         Ok(runs)
     }
 

@@ -74,13 +74,10 @@ impl Stop {
     /// This helps where scores spread wide and a good one is near that end: errors near 0, say.
     pub fn sure(score_range: RangeInclusive<f64>) -> Stop {
         let (least, most) = score_range.into_inner();
-        let rule = match least < most {
-            true => Ok(StopRule::Sure(ScoreRange { least, most })),
-            false => Err(format!(
-                "Stop::sure: the least score, {least}, is not below the greatest, {most}"
-            )),
-        };
-        Stop { rule }
+        let range = ScoreRange::new(least, most).ok_or_else(|| {
+            format!("Stop::sure: the least score, {least}, is not below the greatest, {most}")
+        });
+        Stop { rule: range.map(StopRule::Sure) }
     }
 
     /// Successive halving: all points begin with the first `from` points of the loop inside. The best `1 / by` of them go

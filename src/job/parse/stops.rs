@@ -40,10 +40,7 @@ pub(super) fn score_range(entry: &TomlEntry) -> Result<ScoreRange> {
         _ => Err(wrong()),
     };
     let (least, most) = (number(least)?, number(most)?);
-    match least < most {
-        true => Ok(ScoreRange { least, most }),
-        false => Err(entry.error(format!("{least} is not below {most}"))),
-    }
+    ScoreRange::new(least, most).ok_or_else(|| entry.error(format!("{least} is not below {most}")))
 }
 
 /// The nest with its rules to stop points.

@@ -9,9 +9,7 @@ use crate::report::export::ranks::{self, Ranks};
 use crate::report::export::table::{ExportColumn, ExportTable, TakeRow};
 use crate::report::status;
 use crate::report::text::fields::SummaryFields;
-use crate::store::{
-    Column, ColumnKind, Results, RunCounts, StoppedPoints, StoreReader, why_skipped,
-};
+use crate::store::{Column, ColumnKind, Results, RunCounts, StoppedPoints, StoreReader};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
@@ -200,7 +198,7 @@ impl<'a> GroupTable<'a> {
                     ranks = Some(Ranks::of(self.results, group)?);
                 }
                 let rank = ranks.as_ref().and_then(|ranks| ranks.rank(key));
-                match why_skipped(&self.stopped, &summary) {
+                match self.stopped.why_run_skipped(&summary) {
                     None => {
                         let status = status(self.results, &summary);
                         take(&self.cells(summary, status, rank, &kinds))
