@@ -277,3 +277,18 @@ fn a_store_that_does_not_say_which_points_failed_is_read() {
         ran.stderr
     );
 }
+
+#[test]
+fn only_a_record_is_told_how_a_field_becomes_its_score() {
+    let job = job("", "", "").replace("\"mean\"", "{ python = \"fit.py:name\" }");
+    let why = |returned: &str| {
+        let desk = desk(&job);
+        desk.write("fit.py", &format!("{FIT}\ndef name(runs): return {returned}\n"));
+        let group = &table(&desk, 100).stdout;
+        group.split_once("points without a result").unwrap().1.lines().next().unwrap().to_string()
+    };
+    let [text, record] = [why("'x'"), why("{'mse': 1}")];
+    assert_eq!(text, ": the value has no score");
+    let words = "(it has: mse); [crunch] score names the field, or reduce = { max = \"FIELD\" }";
+    assert!(record.contains(words), "{record}");
+}

@@ -411,6 +411,9 @@ fn a_result_without_a_score_has_no_place_in_a_fold() {
     let why = values(again).remove(0).unwrap_err();
     assert!(why.contains("the record has no score (it has: mse); a number is its own"), "{why}");
     assert_eq!(values(first), [Err(why)]);
+    let mean = values(run(errors().mean()).unwrap()).remove(0).unwrap_err();
+    assert!(mean.contains("the record has no score (it has: mse); a number is its own"), "{mean}");
+    calls.fetch_sub(2, Ordering::SeqCst);
     assert_eq!(values(run_in(own(), empty.path()).unwrap()), [Ok(1)]);
     assert_eq!(calls.swap(0, Ordering::SeqCst), 2);
 }

@@ -1,6 +1,6 @@
 //! What to do about a group without a value, as people read it.
 
-use crate::model::Loop;
+use crate::model::{Loop, Uncounted};
 
 /// Words for a group over a loop.
 #[derive(Clone, Copy)]
@@ -21,11 +21,16 @@ impl Advice<'_> {
         format!("require = {fraction} in loop '{}'{place} would allow that", self.of.name)
     }
 
-    /// What gives its results a score.
-    pub(super) fn naming_a_score(self) -> &'static str {
-        match self.in_code {
-            true => "a number is its own score, and a struct needs a number field 'score'",
-            false => "[crunch] score names the field, or reduce = { max = \"FIELD\" }",
+    /// What gives its results a score, as a text that follows what one of them lacks.
+    pub(super) fn naming_a_score(self, uncounted: &Uncounted) -> &'static str {
+        match (self.in_code, uncounted) {
+            (true, Uncounted { lacks_score: true, .. }) => {
+                "; a number is its own score, and a struct needs a number field 'score'"
+            }
+            (false, Uncounted { lacks_score: true, is_record: true, .. }) => {
+                "; [crunch] score names the field, or reduce = { max = \"FIELD\" }"
+            }
+            _ => "",
         }
     }
 }

@@ -183,8 +183,9 @@ impl OpenGroup {
                     missing += &format!(" ({})", advice.allowing(fraction));
                 }
                 Err(match self.fold.uncounted() {
-                    Some((why, true)) => format!("{missing}: {why}; {}", advice.naming_a_score()),
-                    Some((why, false)) => format!("{missing}: {why}"),
+                    Some(uncounted) => {
+                        format!("{missing}: {}{}", uncounted.why, advice.naming_a_score(uncounted))
+                    }
                     None => missing,
                 })
             }

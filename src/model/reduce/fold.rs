@@ -28,8 +28,18 @@ pub(crate) struct Fold {
     level: usize,
     count: u64,
     state: FoldState,
-    /// The first slot that has a value without what this fold needs of it, and why.
-    uncounted: Option<(u64, String)>,
+    /// The first slot that has a value without what this fold needs of it.
+    uncounted: Option<Uncounted>,
+}
+
+/// A value that does not count.
+#[derive(Debug)]
+pub(crate) struct Uncounted {
+    slot: u64,
+    pub(crate) why: String,
+    /// Whether it lacks the score, and not a field that is compared or folded in place of that.
+    pub(crate) lacks_score: bool,
+    pub(crate) is_record: bool,
 }
 
 #[derive(Debug)]
@@ -105,9 +115,9 @@ impl Fold {
         !matches!(self.state, FoldState::Count)
     }
 
-    /// Why the first of the items that have a value and do not count does not, and whether it lacks a score.
-    pub(crate) fn uncounted(&self) -> Option<(&str, bool)> {
-        self.uncounted.as_ref().map(|(_, why)| (why.as_str(), self.by().is_none()))
+    /// The first of the items that have a value and do not count.
+    pub(crate) fn uncounted(&self) -> Option<&Uncounted> {
+        self.uncounted.as_ref()
     }
 
     /// Whether it chooses one of its items.
@@ -164,7 +174,9 @@ impl Fold {
                 let (typed, best) = (result.typed.clone(), result.best.clone());
                 return Scored { score: result.score, best, typed, ..Scored::default() };
             }
-            FoldState::Fields(folding) if folding.list.score_only => Value::Null,
+            FoldState::Fields(folding) if folding.list.score_only && result.score.is_some() => {
+                Value::Null
+            }
             FoldState::Fields(_) => foldable(&result.value.get()),
             FoldState::Count => Value::Null,
         };
@@ -198,8 +210,11 @@ impl Fold {
 
     fn push_scored(&mut self, slot: u64, mut result: Scored) {
         let Some(score) = self.score(&result) else {
-            if self.uncounted.as_ref().is_none_or(|(first, _)| slot < *first) {
-                self.uncounted = Some((slot, without_score(&result.value.get(), self.by())));
+            if self.uncounted.as_ref().is_none_or(|first| slot < first.slot) {
+                let (value, by) = (result.value.get(), self.by());
+                let why = without_score(&value, by);
+                let (lacks_score, is_record) = (by.is_none(), matches!(*value, Value::Record(_)));
+                self.uncounted = Some(Uncounted { slot, why, lacks_score, is_record });
             }
             return;
         };

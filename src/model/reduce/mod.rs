@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use accumulator::NumberFold;
 pub(crate) use best_rule::{BestRule, Tolerance};
 pub(crate) use field_table::number_at;
-pub(crate) use fold::{Fold, FoldOrder, Folded, number_by};
+pub(crate) use fold::{Fold, FoldOrder, Folded, Uncounted, number_by};
 pub(crate) use fold_list::{FoldList, SCORE};
 pub(crate) use names::name_fields;
 pub(crate) use slot_result::SlotResult;
