@@ -51,24 +51,29 @@ class Desk:
 
     def search_goes_on_after_a_kill(self, text, says, fits=12):
         """Kills a script, whose search of so many fits is kept in `kept`, after some of them, and runs it again: that makes the others.
-        Each fit takes `PAUSE` seconds and is noted in `calls`.
+        Each fit is noted in `calls`; from the sixth on, they wait for the file `go`.
         """
         self.write("slow.py", text)
-        calls = self.folder / "calls"
-        process = subprocess.Popen([sys.executable, "slow.py"], cwd=self.folder, env=self.environment(PAUSE="0.5"))
+        calls = self.write("calls", "")
+        process = subprocess.Popen([sys.executable, "slow.py"], cwd=self.folder, env=self.environment())
         until = time.monotonic() + 200
-        while not calls.exists() or len(calls.read_text().splitlines()) < 3:
+        while len(calls.read_text().splitlines()) < 3:
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.05)
         process.kill()
         process.wait()
         status = next(self.folder.glob("kept/*/runs/status.json"))
-        while json.loads(status.read_text())["state"] == "running":  # it ends in order with its caller
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        time.sleep(0.5)
+
+        def wait_while(state):
+            while json.loads(status.read_text())["state"] == state:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
+        wait_while("running")  # it ends in order with its caller
+        self.write("go", "")
+        wait_while("ending")
         before = self.calls()
-        assert self.python("slow.py", PAUSE="0").ends().out == says
+        assert self.python("slow.py").ends().out == says
         after = self.calls()
         assert 3 <= before < fits and fits - before <= after <= fits - before + 1, (before, after)
         assert not list(self.folder.glob("kept/*/fits-*")), "the copy of the data of the killed one is gone"

@@ -183,7 +183,8 @@ from gridmpi.sklearn import search
 
 class Slow(Ridge):
     def fit(self, X, y):
-        time.sleep(float(os.environ["PAUSE"]))
+        while not os.path.exists("go") and len(open("calls").readlines()) >= 5:
+            time.sleep(0.05)
         with open("calls", "a") as file:
             file.write("x\\n")
         return super().fit(X, y)
