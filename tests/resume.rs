@@ -26,13 +26,20 @@ fn loop_of(name: &str, values: &str, reduce: &str) -> String {
 const NOTE: &str = "echo {a} {b} >> calls; echo {a}.{b}";
 const MAX: &str = "reduce = \"max\"";
 
+/// A file for which the later three quarters of the tasks wait, one after another.
+const GO: [&str; 3] = ["go1", "go2", "go3"];
+
 #[test]
 fn a_killed_run_goes_on_and_ends_like_an_undisturbed_one() {
-    let text = "seed = 3\n[crunch]\nshell = \"sleep 0.02; echo $((GRIDMPI_SEED % 1000))\"\n\
+    // No start can get further than a quarter before it is killed.
+    let text = "seed = 3\n[crunch]\n\
+        shell = \"sleep 0.02; until [ {a} -lt 3 ] || [ -e go$(({a} / 3)) ]; do sleep 0.05; done; echo $((GRIDMPI_SEED % 1000))\"\n\
         [[loop]]\nname = \"a\"\nrange = { from = 0, to = 12 }\n\
         [[loop]]\nname = \"b\"\nrange = { from = 0, to = 20 }\nreduce = \"mean\"\n";
     let desk = Desk::with_job(text);
+    GO.iter().for_each(|go| desk.write(go, ""));
     desk.run(gridmpi(), &["job.toml", "--threads", "4", "--out", "whole"]).exits(0);
+    GO.iter().for_each(|go| fs::remove_file(desk.path(go)).unwrap());
     // Kill only this test's processes.
     let cut = desk.path("cut").display().to_string();
     let command_line = format!("job.toml --out {cut}");
@@ -63,6 +70,7 @@ fn a_killed_run_goes_on_and_ends_like_an_undisturbed_one() {
         while still_there() {
             std::thread::sleep(Duration::from_millis(10));
         }
+        desk.write(GO[i], "");
     }
     let kept = runs_so_far(&desk);
     let last = desk.run(mpirun(3), &["job.toml", "--out", "cut"]).exits(0);
