@@ -107,7 +107,8 @@ mod tests {
         assert!(peak_rss_bytes().unwrap() >= 200 << 20);
         let short = peak("exit 0");
         assert!(short.is_none_or(|short| short < 30), "nothing is known of it: {short:?} MiB");
-        let small = peak("sleep 0.3").unwrap();
+        // Known only if it was looked at, which comes too late where this process is held up.
+        let small = (0..5).find_map(|_| peak("sleep 0.3")).unwrap();
         assert!(small < 30, "{small} MiB");
         let hold =
             |mebibytes: u32| format!("head -c {mebibytes}M /dev/zero | tail -c {mebibytes}M");
