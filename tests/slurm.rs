@@ -119,7 +119,12 @@ fn sql(desk: &Desk, out: &str, query: &str) -> Vec<String> {
 
 #[test]
 fn three_nodes_by_either_launcher_give_what_threads_give() {
-    let desk = Desk::with_job(&job("job", 60, 0.1));
+    // Each task begins once all three nodes have one: however slow a node is, it gets a task.
+    let wait = "mkdir -p here; touch here/$(hostname)\n\
+                for i in $(seq 400); do [ $(ls here | wc -l) -ge 3 ] && exit; sleep 0.1; done\n";
+    let text = job("job", 60, 0.1).replace("shell = \"", "shell = \"sh wait; ");
+    let desk = Desk::with_job(&text);
+    desk.write("wait", wait);
     let sent =
         || ["gs2", "gs3"].map(|node| ask("cluster", &["bytes", node]).parse::<u64>().unwrap());
     let small = ["--nodes", "3", "--time", "2", "job.toml"];
@@ -130,6 +135,7 @@ fn three_nodes_by_either_launcher_give_what_threads_give() {
             &["--ntasks-per-node", "2", "--threads", "1", "--launcher", "srun --mpi=pmix"][..],
         ),
     ] {
+        let _ = std::fs::remove_dir_all(desk.path("here"));
         let before = sent();
         let job = submit(&desk, &[&small, more, &["--out", out, "--", "--mem=100"]].concat());
         ends(&desk, &job, 60, "COMPLETED", "0:0");
@@ -304,12 +310,15 @@ fn a_job_array_writes_to_a_folder_for_each_job() {
 
 #[test]
 fn the_second_of_two_jobs_on_one_folder_is_refused() {
-    let desk = desk(60, 0.2);
-    let small = ["--nodes", "1", "--threads", "2", "--time", "1", "job.toml", "--", "--mem=100"];
+    // The first one goes on until the second one was there.
+    let wait = "shell = \"until [ {x} -lt 10 ] || [ -e go ]; do sleep 0.05; done; ";
+    let desk = Desk::with_job(&job("job", 60, 0.0).replace("shell = \"", wait));
+    let small = ["--nodes", "1", "--threads", "2", "--time", "3", "job.toml", "--", "--mem=100"];
     let first = submit(&desk, &small);
     wait_until(&desk, 30, "beginning", || started(&desk, "job").0 > 2);
     let second = submit_script(&desk);
-    ends(&desk, &second, 30, "FAILED", "2:0");
+    ends(&desk, &second, 60, "FAILED", "2:0");
+    desk.write("go", "");
     let said = log(&desk);
     assert!(said.contains(&format!(", Slurm job {first})")), "{said}");
     assert_eq!(said.matches("in use by another gridmpi").count(), 1, "{said}");
