@@ -333,8 +333,8 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     let desk = Desk::new();
     let out = desk.path("out");
     fs::create_dir(&out).unwrap();
-    // There is no store here, and none is needed.
-    put(&out, &elsewhere(now()));
+    // There is no store here, and none is needed. By its own clock, which is ahead, the file stays fresh for a while.
+    put(&out, &elsewhere(now() + 30.0));
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
     for part in [
         "far: running, rank 0 is process 1 on another-machine",
@@ -345,24 +345,28 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     }
     put(&out, &elsewhere(now() - 15.0));
     assert_eq!(status(&desk)["life"], "silent");
-    put(&out, &elsewhere(now() - 100.0));
+    put(&out, &elsewhere(now() - 1000.0));
     let dead = status(&desk);
     assert_eq!(dead["life"], "died");
     assert!(dead["life_why"].as_str().unwrap().contains("has written nothing for 10"), "{dead}");
     // Its clock may be wrong: a file that changes means that it is alive.
     let is_over = AtomicBool::new(false);
-    let told = std::thread::scope(|scope| {
+    let is_alive = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 put(&out, &elsewhere(now() - 3600.0));
                 std::thread::sleep(Duration::from_millis(500));
             }
         });
-        let told = desk.run(gridmpi(), &["status", "out", "--format", "json"]);
+        // One that is held up for as long as it would look sees no change.
+        let is_alive = (0..5).any(|_| {
+            let told = desk.run(gridmpi(), &["status", "out", "--format", "json"]).stdout;
+            serde_json::from_str::<Json>(&told).is_ok_and(|told| told["life"] == "alive")
+        });
         is_over.store(true, Ordering::Relaxed);
-        told
+        is_alive
     });
-    assert_eq!(told.exits(0).json()["life"], "alive");
+    assert!(is_alive);
 
     let mut newer = elsewhere(now());
     newer["form"] = json!(99);
