@@ -3,30 +3,35 @@
 
 mod common;
 
-use std::process::{Child, Command, Stdio};
+#[path = "common/heard.rs"]
+mod heard;
+
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Desk, Ran, gridmpi, mpirun, wait_until};
+use heard::Heard;
 
-/// A job of shell commands that take `sleep` seconds each.
-fn desk(sleep: &str) -> Desk {
-    Desk::with_job(&format!(
-        "[crunch]\nshell = \"echo {{x}} >> started; sleep {sleep}; echo {{x}}\"\n\
-         [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 30 }}\nreduce = \"sum\"\n"
-    ))
+/// A job of 30 tasks, of which all but the first wait for a file `go`: it is not at its end when it is signalled, however
+/// late that is.
+fn desk() -> Desk {
+    Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; while [ {x} -ge 5 ] && [ -e job.toml ] && [ ! -e go ]; do \
+         sleep 0.02; done; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
+    )
 }
 
-fn start(desk: &Desk, mut command: Command, more: &[&str]) -> Child {
+/// Starts a job, and waits until that many tasks have started.
+fn start(desk: &Desk, mut command: Command, more: &[&str], tasks: usize) -> Heard {
     command.args(["job.toml", "--out", "out"]).args(more).current_dir(desk.path(""));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begin = Instant::now();
-    let started =
-        || std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count();
-    while started() < 5 {
-        assert!(begin.elapsed() < Duration::from_secs(30), "it does not get on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let child = Heard::start(command);
+    wait_until("it gets on", || started(desk) >= tasks);
     child
+}
+
+fn started(desk: &Desk) -> usize {
+    std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count()
 }
 
 fn signal(name: &str, pid: u32) {
@@ -34,9 +39,9 @@ fn signal(name: &str, pid: u32) {
     assert!(sent.success());
 }
 
-fn end(child: Child) -> (Ran, Duration) {
+fn end(child: Heard) -> (Ran, Duration) {
     let begin = Instant::now();
-    (Ran::new(child.wait_with_output().unwrap()), begin.elapsed())
+    (child.end(), begin.elapsed())
 }
 
 /// The pid of a rank of this test's job.
@@ -56,34 +61,54 @@ fn rank(desk: &Desk, rank: usize) -> u32 {
 
 /// Resumes to the end; checks that no finished task was repeated.
 fn goes_on(desk: &Desk) {
-    let kept: u64 = desk.sql("SELECT count(*) FROM runs")[0].parse().unwrap();
+    let kept = kept(desk);
     assert!((1..30).contains(&kept), "{kept}");
     let last = desk.run(gridmpi(), &["job.toml", "--out", "out", "--format", "json"]).exits(0);
     assert!(last.stderr.contains(&format!("{kept} of 30 runs reused")), "{}", last.stderr);
     assert_eq!(last.score(), 435.0);
 }
 
+/// How many runs are stored.
+fn kept(desk: &Desk) -> u64 {
+    desk.sql("SELECT count(*) FROM runs")[0].parse().unwrap()
+}
+
 #[test]
 fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
     for name in ["INT", "TERM", "USR2"] {
-        let desk = desk("0.3");
-        let child = start(&desk, gridmpi(), &["--threads", "3"]);
+        let desk = desk();
+        let mut child = start(&desk, gridmpi(), &["--threads", "3", "--grace", "60"], 5);
         signal(name, child.id());
+        child.hear(&format!("SIG{name}: no new task is started"));
+        desk.write("go", "");
         let (ran, took) = end(child);
         let ran = ran.exits(75);
         assert!(took < Duration::from_secs(30), "{took:?}");
-        for said in [&format!("SIG{name}: no new task is started"), "start it again to go on"] {
-            assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
-        }
-        let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
+        assert!(ran.stderr.contains("start it again to go on"), "{}", ran.stderr);
         assert_eq!(
             desk.sql("SELECT count(*) FROM runs"),
-            [started.to_string()],
+            [started(&desk).to_string()],
             "none was cut off"
         );
         assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["interrupted"]);
         goes_on(&desk);
     }
+}
+
+/// Signals a task's child, then its gridmpi once that has seen the end of the child. Returns what was said, if the task
+/// counts as left to do.
+fn signal_child_first(desk: &Desk, command: Command, more: &[&str]) -> Result<Ran, String> {
+    // Where the signal comes far too late, the job may be complete, and nobody is there.
+    let slurm = "until [ -s cut ]; do sleep 0.01; done; read parent child < cut; while kill -0 $child; do sleep 0.01; done; \
+        sleep 0.05; kill -TERM $parent";
+    let mut by_slurm = Command::new("sh");
+    by_slurm.args(["-c", slurm]).current_dir(desk.path("")).stderr(Stdio::null());
+    let mut by_slurm = by_slurm.spawn().unwrap();
+    let (ran, _) = end(start(desk, command, more, 5));
+    let came = by_slurm.wait().unwrap().success();
+    let was_told = ran.stderr.contains("SIGTERM: no new task is started");
+    let failed = desk.sql("SELECT count(*) FROM failures") != ["0"];
+    if came && was_told && !failed { Ok(ran) } else { Err(ran.stderr) }
 }
 
 #[test]
@@ -92,24 +117,30 @@ fn what_is_signalled_before_gridmpi_is_left_to_do() {
     let desk = || {
         Desk::with_job(
             "[crunch]\nshell = \"echo {x} >> started; sleep 0.05; if [ {x} = 9 ] && ! [ -e cut ]; then \
-             echo $PPID > cut; kill -TERM $$; fi; echo {x}\"\n\
+             echo $PPID $$ > cut; kill -TERM $$; fi; echo {x}\"\n\
              [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
         )
     };
-    for (command, more) in [(gridmpi(), &["--threads", "2"][..]), (mpirun(3), &[])] {
-        let desk = desk();
-        let mut slurm = Command::new("sh");
-        slurm.args([
-            "-c",
-            "until [ -s cut ]; do sleep 0.01; done; sleep 0.1; kill -TERM $(cat cut)",
-        ]);
-        let mut slurm = slurm.current_dir(desk.path("")).spawn().unwrap();
-        let (ran, _) = end(start(&desk, command, more));
-        assert!(slurm.wait().unwrap().success());
-        assert!(ran.stderr.contains("SIGTERM: no new task is started"), "{}", ran.stderr);
-        assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "{}", ran.stderr);
-        goes_on(&desk);
+    for (command, more) in
+        [(gridmpi as fn() -> Command, &["--threads", "2"][..]), (|| mpirun(3), &[])]
+    {
+        // gridmpi waits a moment for its own signal, which is too late where a process is held up. Once in time is enough:
+        // a gridmpi that does not wait is never in time.
+        let mut said = Vec::new();
+        let in_time = (0..10).find_map(|_| {
+            let desk = desk();
+            let ran = signal_child_first(&desk, command(), more);
+            ran.map_err(|why| said.push(why)).ok().map(|_| desk)
+        });
+        goes_on(&in_time.unwrap_or_else(|| panic!("{said:?}")));
     }
+}
+
+/// A job whose tasks but the first four take for ever, two of which are under way; what is done is stored.
+fn start_endless(desk: &Desk, grace: &str) -> Heard {
+    let child = start(desk, gridmpi(), &["--threads", "2", "--grace", grace], 6);
+    wait_until("what is done is stored", || kept(desk) == 4);
+    child
 }
 
 #[test]
@@ -118,11 +149,11 @@ fn what_does_not_end_in_time_is_cut_off() {
         "[crunch]\nshell = \"echo {x} >> started; test {x} -lt 4 || sleep 651; echo {x}\"\n\
          [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
     );
-    let child = start(&desk, gridmpi(), &["--threads", "2", "--grace", "0.5"]);
+    let child = start_endless(&desk, "0.5");
     signal("INT", child.id());
     let (ran, took) = end(child);
     assert!(ran.exits(75).stderr.contains("4 of 30 runs are in out"));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "cut off is not failed");
 }
 
@@ -132,13 +163,14 @@ fn a_second_signal_ends_at_once() {
         "[crunch]\nshell = \"echo {x} >> started; test {x} -lt 4 || sleep 652; echo {x}\"\n\
          [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
     );
-    let child = start(&desk, gridmpi(), &["--threads", "2", "--grace", "600"]);
+    let mut child = start_endless(&desk, "600");
     signal("INT", child.id());
-    std::thread::sleep(Duration::from_millis(500));
+    // Two signals that come at once are one.
+    child.hear("no new task is started");
     signal("INT", child.id());
     let (ran, took) = end(child);
     assert!(ran.exits(75).stderr.contains("4 of 30 runs are in out"));
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 #[test]
@@ -151,20 +183,32 @@ fn any_rank_or_mpirun_can_be_signalled() {
         (None, "INT"),
         (None, "TERM"),
     ] {
-        let desk = desk("0.2");
-        let child = start(&desk, mpirun(4), &[]);
-        match whom {
-            Some(of) => signal(name, rank(&desk, of)),
-            None => signal(name, child.id()),
+        let signalled = || {
+            let desk = desk();
+            let mut child = start(&desk, mpirun(4), &["--grace", "60"], 5);
+            match whom {
+                Some(of) => signal(name, rank(&desk, of)),
+                None => signal(name, child.id()),
+            }
+            let is_told = child.hears("no new task is started");
+            desk.write("go", "");
+            let (ran, took) = end(child);
+            assert!(took < Duration::from_secs(60), "{whom:?} {name}: {took:?}");
+            assert!(ran.code != 0, "{whom:?} {name}: {}", ran.stderr);
+            (desk, ran, is_told)
+        };
+        let (mut desk, mut ran, mut is_told) = signalled();
+        let is_forwarded = whom.is_some() || name == "USR2";
+        // mpirun kills the ranks a second after any other signal: rank 0 can be held up for that long.
+        for _ in 0..4 {
+            if !is_forwarded && !(is_told && kept(&desk) > 0) {
+                (desk, ran, is_told) = signalled();
+            }
         }
-        let (ran, took) = end(child);
-        assert!(took < Duration::from_secs(60), "{whom:?} {name}: {took:?}");
-        assert!(ran.code != 0, "{whom:?} {name}: {}", ran.stderr);
-        assert!(ran.stderr.contains("no new task is started"), "{whom:?} {name}: {}", ran.stderr);
-        if whom.is_some() || name == "USR2" {
-            let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
+        assert!(is_told, "{whom:?} {name}: {}", ran.stderr);
+        if is_forwarded {
             let stored = desk.sql("SELECT count(*) FROM runs");
-            assert_eq!(stored, [started.to_string()], "{whom:?} {name}: some were cut off");
+            assert_eq!(stored, [started(&desk).to_string()], "{whom:?} {name}: some were cut off");
             assert_eq!(ran.code, 75, "{whom:?} {name}: {}", ran.stderr);
             assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["interrupted"]);
         }
@@ -194,7 +238,7 @@ fn children_that_ignore_sigterm_end_with_a_job_of_which_every_process_is_signall
             ));
             desk.script("fit", shell);
             desk.write("fit.py", python);
-            let child = start(&desk, command, &[more, &["--grace", "0.2"]].concat());
+            let child = start(&desk, command, &[more, &["--grace", "0.2"]].concat(), 5);
             let all = processes(&desk);
             assert!(all.len() > 2, "gridmpi, its guardian and its child: {all:?}");
             for process in all {
@@ -204,7 +248,7 @@ fn children_that_ignore_sigterm_end_with_a_job_of_which_every_process_is_signall
             let begin = Instant::now();
             while !processes(&desk).is_empty() {
                 let left = processes(&desk);
-                let waited = begin.elapsed() < Duration::from_secs(10);
+                let waited = begin.elapsed() < Duration::from_secs(60);
                 assert!(waited, "{crunch}: {left:?} are left: {}", ran.stderr);
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -217,19 +261,17 @@ fn a_rank_that_says_nothing_holds_up_no_refusal() {
     let desk = Desk::with_job(
         "[crunch]\npython = \"f.py:crunch\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"sum\"\n",
     );
-    let code =
-        "import time\nopen('importing', 'w')\ntime.sleep(2)\nraise ImportError('nothing here')\n";
+    let code = "import os, time\nopen('importing', 'w')\n\
+                while os.path.exists('job.toml') and not os.path.exists('go'): time.sleep(0.02)\n\
+                raise ImportError('nothing here')\n";
     desk.write("f.py", code);
     let mut command = mpirun(3);
     command.args(["job.toml", "--out", "out"]).current_dir(desk.path(""));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begin = Instant::now();
-    while !desk.path("importing").exists() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "it does not get on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let child = Heard::start(command);
+    wait_until("it gets on", || desk.path("importing").exists());
     let silent = rank(&desk, 1);
     signal("STOP", silent);
+    desk.write("go", "");
     let (ran, took) = end(child);
     let _ =
         Command::new("kill").args(["-KILL", &silent.to_string()]).stderr(Stdio::null()).status();
@@ -247,12 +289,11 @@ fn with_recovery_no_worker_waits_for_a_rank_that_is_gone() {
     let mut command = mpirun(3);
     command.env("OMPI_MCA_orte_enable_recovery", "1");
     command.args(["job.toml", "--out", "out"]).current_dir(desk.path(""));
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let started = || std::fs::read_to_string(desk.path("started")).unwrap_or_default();
-    wait_until("both tasks run", || started().lines().count() == 2);
+    let child = Heard::start(command);
+    wait_until("both tasks run", || started(&desk) == 2);
     // The first worker has nothing to do, and is suspended; the second one is dismissed before that is known.
     desk.write("go-1", "");
-    std::thread::sleep(Duration::from_secs(1));
+    wait_until("its run is stored", || kept(&desk) == 1);
     let (silent, last) = (rank(&desk, 1), rank(&desk, 2));
     signal("STOP", silent);
     desk.write("go-2", "");
