@@ -6,6 +6,12 @@ use std::process::Command;
 
 use common::{Desk, Ran, gridmpi, mpirun};
 
+/// Has both workers make a call, however slow one is to begin: a call waits for the other's, up to a minute.
+const WAIT: &str = "    open(f'here-{os.environ[\"GRIDMPI_RANK\"]}', 'w')\n    \
+                    until = time.time() + 60\n    \
+                    while time.time() < until and not (os.path.exists('here-1') and os.path.exists('here-2')):\n        \
+                    time.sleep(0.02)\n";
+
 /// Three ranks, the last of which has other values of these variables.
 fn run_mixed(desk: &Desk, variable: &str, others: &str, last: &str) -> Ran {
     let program = gridmpi().get_program().to_str().unwrap().to_string();
@@ -67,7 +73,7 @@ fn a_package_that_only_a_call_imports_is_compared_too() {
     let [one, two] = packages(&desk, "");
     desk.write(
         "fit.py",
-        "import time\n\ndef f(x):\n    import tool\n    time.sleep(0.02)\n    return tool.value\n",
+        &format!("import os, time\n\ndef f(x):\n    import tool\n{WAIT}    return tool.value\n"),
     );
     let ran = run_mixed(&desk, "PYTHONPATH", &one, &two).exits(2);
     assert!(ran.stderr.contains("the version of tool is "), "{}", ran.stderr);
@@ -78,6 +84,10 @@ fn a_package_that_only_a_call_imports_is_compared_too() {
 fn hosts_may_differ_where_that_is_allowed_and_each_run_can_be_traced() {
     let desk = Desk::new();
     let [one, two] = packages(&desk, "allow_mixed = true\n");
+    desk.write(
+        "fit.py",
+        &format!("import os, time\nimport tool\n\ndef f(x):\n{WAIT}    return tool.value\n"),
+    );
     run_mixed(&desk, "PYTHONPATH", &one, &two).exits(0);
     let sql = "SELECT count(*) > 0, min(score), max(score) FROM runs JOIN workers USING (worker)
                JOIN environments USING (session, rank) WHERE environment LIKE '%\"the version of tool\":\"2.0\"%'";
