@@ -2,22 +2,33 @@
 
 mod common;
 
-use std::process::{Child, Command, Stdio};
+#[path = "common/heard.rs"]
+mod heard;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Desk, OPEN_MPI_MAY, Ran, gridmpi, mpirun, wait_until};
+use heard::Heard;
 
+/// A job of 60 tasks, of which all but the first wait for a file `go`: it is not at its end when harm is done to it, however
+/// late that is.
 fn desk() -> Desk {
-    Desk::with_job(
-        "[crunch]\nshell = \"echo {x} >> started; sleep 0.1; echo {x}\"\n\
-         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n",
-    )
+    desk_that_waits(10)
 }
 
-fn launch(desk: &Desk, arguments: &[&str]) -> Child {
+fn desk_that_waits(first: usize) -> Desk {
+    Desk::with_job(&format!(
+        "[crunch]\nshell = \"echo {{x}} >> started; while [ {{x}} -ge {first} ] && [ -e job.toml ] && [ ! -e go ]; do \
+         sleep 0.05; done; sleep 0.1; echo {{x}}\"\n\
+         [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 60 }}\nreduce = \"sum\"\n"
+    ))
+}
+
+fn launch(desk: &Desk, arguments: &[&str]) -> Heard {
     let mut command = gridmpi();
     command.arg("launch").args(arguments).current_dir(desk.path(""));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    Heard::start(command)
 }
 
 fn started(desk: &Desk) -> usize {
@@ -40,8 +51,8 @@ fn kill(desk: &Desk, which: &str, pattern: &str) {
     assert!(killed.success(), "nobody to kill");
 }
 
-fn end(child: Child) -> Ran {
-    Ran::new(child.wait_with_output().unwrap())
+fn end(child: Heard) -> Ran {
+    child.end()
 }
 
 fn whole(desk: &Desk) {
@@ -54,8 +65,11 @@ fn a_worker_is_killed_and_the_others_do_its_tasks() {
     let desk = desk();
     let out = desk.path("out");
     let child = launch(&desk, &["-n", "4", "job.toml", "--out", out.to_str().unwrap()]);
-    wait_for_tasks(&desk, 10);
+    // Each worker has one task, and nothing else that it could take with it.
+    wait_for_tasks(&desk, 10 + 3);
+    wait_until("the first are stored", || desk.sql("SELECT count(*) FROM runs") == ["10"]);
     kill(&desk, "-n", "^[^ ]*gridmpi run");
+    desk.write("go", "");
     let ran = end(child).exits(0);
     assert!(ran.stderr.contains("its tasks go to others"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
@@ -79,13 +93,21 @@ fn signal_workers(desk: &Desk, signal: &str) {
 
 #[test]
 fn workers_that_are_all_suspended_for_a_while_are_waited_for() {
-    let desk = desk();
+    // A task that begins once there is a file `go` waits for a file `rest`, so that neither worker does all of them.
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"file=go; [ ! -e go ] || file=rest; echo {x} >> started; while [ {x} -ge 10 ] && [ -e job.toml ] && \
+         [ ! -e $file ]; do sleep 0.05; done; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n",
+    );
     let out = desk.path("out");
-    let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
-    wait_for_tasks(&desk, 10);
+    let mut child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10 + 2);
     signal_workers(&desk, "-STOP");
-    std::thread::sleep(Duration::from_secs(14));
+    child.hear("all workers have been silent for 1");
     signal_workers(&desk, "-CONT");
+    desk.write("go", "");
+    child.hear("] rank 1 has come back");
+    desk.write("rest", "");
     let ran = end(child).exits(0);
     assert!(ran.stderr.contains("all workers have been silent for 1"), "{}", ran.stderr);
     assert!(ran.stderr.contains("] rank 1 has come back\n"), "{}", ran.stderr);
@@ -102,6 +124,7 @@ fn the_master_is_killed_and_the_job_is_complete_in_the_end() {
     // What rank 0 has, and has not written yet, ends with it.
     wait_until("a run is written", || desk.sql("SELECT count(*) FROM runs") != ["0"]);
     kill(&desk, "-o", "^[^ ]*gridmpi run");
+    desk.write("go", "");
     let ran = end(child).exits(0);
     assert!(ran.stderr.contains("rank 0 ended before"), "{}", ran.stderr);
     assert!(ran.stderr.contains("starting it again"), "{}", ran.stderr);
@@ -116,6 +139,7 @@ fn mpirun_is_killed_and_the_job_is_complete_in_the_end() {
     let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
     wait_for_tasks(&desk, 10);
     kill(&desk, "-n", "^mpirun ");
+    desk.write("go", "");
     end(child).exits(0);
     whole(&desk);
 }
@@ -124,10 +148,12 @@ fn mpirun_is_killed_and_the_job_is_complete_in_the_end() {
 fn a_signal_ends_it_and_a_second_launch_goes_on() {
     let desk = desk();
     let out = desk.path("out");
-    let arguments = ["-n", "3", "job.toml", "--out", out.to_str().unwrap()];
-    let child = launch(&desk, &arguments);
+    let arguments = ["-n", "3", "job.toml", "--grace", "60", "--out", out.to_str().unwrap()];
+    let mut child = launch(&desk, &arguments);
     wait_for_tasks(&desk, 10);
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    child.hear("no new task is started");
+    desk.write("go", "");
     let ran = end(child).exits(75);
     assert!(ran.stderr.contains("start it again to go on"), "{}", ran.stderr);
     let kept = desk.sql("SELECT count(*) FROM runs")[0].clone();
@@ -172,6 +198,7 @@ const STAYS: &str =
 #[test]
 fn a_launcher_that_does_not_end_is_put_down() {
     let desk = desk();
+    desk.write("go", "");
     desk.script("stays", STAYS);
     let run = ["-n", "4", "job.toml", "--out", "out", "--mpirun", "./stays"];
     let ran = end(launch(&desk, &run)).exits(0);
@@ -218,11 +245,8 @@ fn what_rank_0_refuses_is_told_once() {
 #[test]
 fn of_two_that_start_on_one_folder_at_once_the_second_ends_at_once() {
     // Both find the folder free; the second starts its ranks once those of the first are at work.
-    let desk = Desk::with_job(
-        "[crunch]\nshell = \"echo {x} >> started; sleep 0.2; echo {x}\"\n\
-         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n",
-    );
-    pretender(&desk, "until [ -e go ]; do sleep 0.02; done; exec mpirun \"$@\"");
+    let desk = desk();
+    pretender(&desk, "until [ -e second ]; do sleep 0.02; done; exec mpirun \"$@\"");
     let run = ["-n", "2", "job.toml", "--out", "out"];
     let second = launch(&desk, &[&run[..], &["--mpirun", "./pretender"]].concat());
     let begin = Instant::now();
@@ -232,9 +256,10 @@ fn of_two_that_start_on_one_folder_at_once_the_second_ends_at_once() {
     }
     let mut first = launch(&desk, &run);
     wait_for_tasks(&desk, 3);
-    desk.write("go", "");
+    desk.write("second", "");
     let ran = end(second).exits(2);
-    assert_eq!(first.try_wait().unwrap(), None, "the first still runs");
+    assert!(first.is_running());
+    desk.write("go", "");
     assert_eq!(ran.stderr.matches("in use by another gridmpi").count(), 1, "{}", ran.stderr);
     assert!(!ran.stderr.contains("its ranks go on"), "{}", ran.stderr);
     end(first).exits(0);
@@ -259,13 +284,17 @@ fn a_start_that_makes_failed_runs_good_has_brought_something() {
 
 #[test]
 fn it_starts_over_once() {
-    let desk = desk();
+    let desk = desk_that_waits(20);
     let out = desk.path("out");
     let run = ["-n", "3", "job.toml", "--out", out.to_str().unwrap()];
+    desk.write("go", "");
     end(launch(&desk, &run)).exits(0);
+    std::fs::remove_file(desk.path("go")).unwrap();
     let child = launch(&desk, &[&run[..], &["--fresh"]].concat());
     wait_for_tasks(&desk, 80);
+    wait_until("a run is written", || desk.sql("SELECT count(*) FROM runs") != ["0"]);
     kill(&desk, "-o", "^[^ ]*gridmpi run");
+    desk.write("go", "");
     let ran = end(child).exits(0);
     assert_eq!(ran.stderr.matches("earlier runs moved to").count(), 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("of 60 runs reused"), "{}", ran.stderr);
@@ -329,10 +358,17 @@ fn a_signal_ends_it_although_the_launcher_heeds_none() {
 fn a_signal_ends_it_when_its_launcher_is_gone() {
     let desk = desk();
     let out = desk.path("out");
-    let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
+    let run = ["-n", "3", "job.toml", "--grace", "1", "--out", out.to_str().unwrap()];
+    let child = launch(&desk, &run);
     wait_for_tasks(&desk, 10);
+    let signal = |name: &str| {
+        Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    };
+    // It finds both at once; otherwise it could start the job again between the two.
+    signal("-STOP");
     kill(&desk, "-n", "^mpirun ");
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    signal("-TERM");
+    signal("-CONT");
     let ran = end(child).exits(75);
     assert!(ran.stderr.contains("start it again to go on"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("tasks on 2 workers").count(), 1, "{}", ran.stderr);
