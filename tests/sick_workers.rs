@@ -2,11 +2,15 @@
 
 mod common;
 
+#[path = "common/heard.rs"]
+mod heard;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun, mpirun_of};
+use common::{Desk, Ran, gridmpi, mpirun, mpirun_of};
+use heard::Heard;
 
 /// `mpirun` with rank 0 and two more ranks as they are, and one rank, 3, with this in its environment.
 fn mpirun_with_odd_rank(variable: &str, arguments: &[&str]) -> Command {
@@ -16,6 +20,18 @@ fn mpirun_with_odd_rank(variable: &str, arguments: &[&str]) -> Command {
 }
 
 const SIXTY: &str = "[[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n";
+
+/// Runs a job whose last tasks wait for a file `go`, which is written once a rank cannot work: however slow that rank is, it
+/// comes to what shows this.
+fn run_until_one_is_sick(desk: &Desk, mut command: Command, arguments: &[&str]) -> Ran {
+    command.args(arguments).current_dir(desk.path(""));
+    let mut job = Heard::start(command);
+    let is_told = job.hears("cannot work");
+    desk.write("go", "");
+    let ran = job.end().exits(0);
+    assert!(is_told, "{}", ran.stderr);
+    ran
+}
 
 #[test]
 fn a_rank_that_cannot_work_costs_no_run_and_is_named() {
@@ -60,7 +76,10 @@ fn python_that_cannot_import_on_one_rank_says_why() {
 
 #[test]
 fn a_rank_whose_failures_succeed_elsewhere_is_given_no_more() {
-    let line = "test -z \"$ODD\" || exit 7; sleep 0.02; echo {x}";
+    // The last tasks wait until the odd rank has failed often enough, but not for ever: else a rank that starts late fails
+    // less often.
+    let line = "if [ -n \"$ODD\" ]; then touch failed.{x}; exit 7; fi; for i in $(seq 600); do \
+        [ {x} -lt 20 ] && break; set -- failed.*; [ $# -ge 3 ] && break; sleep 0.1; done; sleep 0.02; echo {x}";
     let desk = Desk::with_job(&format!("[crunch]\nshell = '{line}'\n{SIXTY}"));
     let arguments = ["job.toml", "--out", "out", "--format", "json"];
     let ran = desk.run(mpirun_with_odd_rank("ODD=1", &arguments), &arguments).exits(0);
@@ -128,7 +147,9 @@ fn a_rank_that_cannot_start_programs_any_more_costs_no_run() {
     ] {
         let desk = Desk::with_job(&format!("[crunch]\ncommand = [\"sim\", \"{{x}}\"]\n{SIXTY}"));
         let sim = format!(
-            "#!/bin/sh\nif [ -n \"$ODD\" ]; then\n  if [ -e proven ]; then {takes}; else touch proven; fi\nfi\nsleep 0.02\necho $1\n"
+            "#!/bin/sh\nif [ -n \"$ODD\" ]; then\n  if [ -e proven ]; then {takes}; else touch proven; fi\n\
+             else\n  while [ $1 -ge 20 ] && [ -e job.toml ] && [ ! -e go ]; do sleep 0.05; done\nfi\n\
+             sleep 0.02\necho $1\n"
         );
         desk.script("bin/sim", &sim);
         desk.script("odd/sim", &sim);
@@ -141,7 +162,7 @@ fn a_rank_that_cannot_start_programs_any_more_costs_no_run() {
         command.arg(at("bin")).arg(&own).args(arguments);
         command.args([":", "-n", "1", "env", "ODD=1", &at("odd")]);
         command.arg(format!("TMPDIR={}", desk.path("tmp").display())).arg(&own);
-        let ran = desk.run(command, &arguments).exits(0);
+        let ran = run_until_one_is_sick(&desk, command, &arguments);
         assert_eq!(ran.score(), 1770.0, "{takes}");
         assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "{takes}: {}", ran.stderr);
         assert_eq!(desk.sql("SELECT max(attempt) FROM all_runs"), ["1"], "{takes}");
@@ -159,11 +180,13 @@ fn a_rank_whose_python_cannot_start_again_costs_no_run_but_the_one_it_died_of() 
          if odd and os.path.exists('dead'): raise ImportError('libodd.so.1: cannot open')\n\
          calls = 0\n\
          def crunch(x):\n    global calls\n    calls += 1\n    time.sleep(0.02)\n\
+         \x20   while x >= 20 and not odd and os.path.exists('job.toml') and not os.path.exists('go'):\n        time.sleep(0.02)\n\
          \x20   if odd and calls == 3:\n        open('dead', 'w').close()\n        os._exit(3)\n\
          \x20   return float(x)\n",
     );
     let arguments = ["job.toml", "--out", "out", "--format", "json"];
-    let ran = desk.run(mpirun_with_odd_rank("ODD=1", &arguments), &arguments).exits(0);
+    let command = mpirun_with_odd_rank("ODD=1", &arguments);
+    let ran = run_until_one_is_sick(&desk, command, &arguments);
     assert_eq!(ran.score(), 1770.0);
     assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["1"], "{}", ran.stderr);
     is_named(&ran.stderr, "libodd.so.1");
@@ -172,7 +195,7 @@ fn a_rank_whose_python_cannot_start_again_costs_no_run_but_the_one_it_died_of() 
 #[test]
 fn where_workers_reduce_the_reductions_are_checked_too() {
     // The last tasks wait until the odd rank has tried, but not for ever: else a rank that starts late tries nothing.
-    let text = "reduce_on = \"workers\"\n[crunch]\nshell = \"for i in $(seq 100); do \
+    let text = "reduce_on = \"workers\"\n[crunch]\nshell = \"for i in $(seq 600); do \
         [ {d} -lt 20 ] || [ -e dead ] || sleep 0.1; done; sleep 0.02; echo {x}\"\n\
         [[loop]]\nname = \"d\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n\
         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 2 }\nreduce = { python = \"r.py:mean\" }\n";
@@ -235,12 +258,15 @@ fn process_of(desk: &Desk, rank: u32) -> Option<(u32, Vec<String>)> {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_rank_that_is_suspended_after_its_dismissal_is_not_waited_for() {
-    let desk = Desk::with_job(&format!("[crunch]\nshell = \"sleep 0.05; echo {{x}}\"\n{SIXTY}"));
+    // No task ends before the heartbeat of rank 2 was seen.
+    let line = "while [ -e job.toml ] && [ ! -e seen ]; do sleep 0.05; done; sleep 0.05; echo {x}";
+    let desk = Desk::with_job(&format!("[crunch]\nshell = \"{line}\"\n{SIXTY}"));
     let out = desk.path("out").display().to_string();
     let wait = |is: &dyn Fn() -> bool| {
         let begin = Instant::now();
         while !is() {
             assert!(begin.elapsed() < Duration::from_secs(60), "it takes too long");
+            std::thread::sleep(Duration::from_millis(5)); // a core is for the ranks
         }
     };
     let beats = || {
@@ -255,6 +281,7 @@ fn a_rank_that_is_suspended_after_its_dismissal_is_not_waited_for() {
     let ran = std::thread::scope(|scope| {
         scope.spawn(|| {
             wait(&beats);
+            desk.write("seen", "");
             wait(&|| !beats()); // its heartbeat ends with its dismissal
             signal("-STOP");
             wait(&|| process_of(&desk, 0).is_none());
