@@ -7,11 +7,15 @@ mod common;
 mod ranks;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::{Ran, mpirun_of};
+use common::{Desk, Ran, mpirun_of};
 use gridmpi::{Best, Nest, Outcome, Row, Runs, Settings, Stop};
 use ranks::{RANK, is_rank, play, said};
+
+/// The folder in which ranks that wait for each other say that they are there.
+const HERE: &str = "GRIDMPI_TEST_HERE";
 
 /// Runs the named test of this file on that many ranks.
 fn on_ranks(ranks: usize, test: &str) -> Ran {
@@ -207,7 +211,10 @@ fn a_listener_stops_the_ranks() {
 #[test]
 fn ranks_reduce_if_they_are_to() {
     if !is_rank() {
-        let ran = on_ranks(4, "ranks_reduce_if_they_are_to").exits(0);
+        let desk = Desk::new();
+        let mut command = mpirun_of(4, &std::env::current_exe().unwrap());
+        command.env(RANK, "1").env(HERE, desk.path(""));
+        let ran = ranks::start(command, "ranks_reduce_if_they_are_to").exits(0);
         let processes: usize = said(&ran).parse().unwrap();
         assert!((2..=3).contains(&processes), "{processes}");
         return;
@@ -217,7 +224,14 @@ fn ranks_reduce_if_they_are_to() {
         .each("b", 0..4)
         .crunch(|(a, b), _| Ok(a * b))
         .reduce(|runs: &Runs<i32>| {
-            std::thread::sleep(Duration::from_millis(10));
+            // However slow the others are, a second one reduces: the first waits for it, up to a minute.
+            let here = std::env::var_os(HERE).map(PathBuf::from).unwrap();
+            std::fs::write(here.join(std::process::id().to_string()), "").unwrap();
+            let begin = Instant::now();
+            while here.read_dir().unwrap().count() < 2 && begin.elapsed() < Duration::from_secs(60)
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             (runs.iter().map(|(_, run)| run).sum::<i32>(), std::process::id())
         })
         .reduce_on_workers();
