@@ -174,6 +174,17 @@ pub(crate) fn run_range(nest: &LoopNest, range: Option<ScoreRange>) -> Option<Ru
     Some(RunRange { range, field })
 }
 
+/// Why a start refuses the stored run of a task, of which `what` lies outside the range.
+pub(crate) fn stored_outside(nest: &LoopNest, task: u64, what: &str, range: ScoreRange) -> String {
+    let shown = nest.shown(nest.task(task));
+    let points: Vec<String> =
+        shown.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let points = points.join(", ");
+    format!(
+        "score_range = {range}: the stored run at {points} has {what}; widen score_range, or take it out"
+    )
+}
+
 /// The loop of a nest that is stopped early, and how.
 pub(crate) fn stop_of(nest: &LoopNest) -> Option<(usize, StopRule)> {
     nest.loops().iter().enumerate().find_map(|(level, l)| Some((level, l.stop?)))
