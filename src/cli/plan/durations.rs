@@ -149,6 +149,10 @@ impl RecordedDurations {
 
     /// Leaves out tasks that need not be done, unless a failed run that is tried again may ask for them.
     fn skip(&mut self, skipped: Vec<Range<u64>>) {
+        self.failed.retain(|task, _| {
+            let after = skipped.partition_point(|range| range.end <= *task);
+            !skipped.get(after).is_some_and(|range| range.contains(task))
+        });
         if skipped.is_empty() || !self.failed.is_empty() {
             return;
         }
