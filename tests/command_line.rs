@@ -338,7 +338,8 @@ fn one_is_told_as_one_and_short_times_have_short_units() {
     assert!(!ran.stderr.contains("0.00 s"), "{}", ran.stderr);
     let again = desk.run(gridmpi(), &["job.toml"]).exits(0);
     assert!(again.stderr.contains("1 of 1 run reused"), "{}", again.stderr);
-    assert!(desk.says(&["status", "results/job"]).contains("1 of 1 run (100%), 0 failed"));
+    let told = desk.says(&["status", "results/job"]);
+    assert!(told.contains("1 of 1 run (100%), 0 failed; 1 reused"), "{told}");
     let planned = desk.says(&["plan", "job.toml", "--out", "none"]);
     assert!(planned.contains("--pilot 1 does 1 task here"), "{planned}");
 }

@@ -333,6 +333,25 @@ fn a_plan_judges_what_is_saved_surely_by_the_groups_that_are_decided() {
     let decided = json_of(&desk, &["plan", "job.toml", "--out", "fresh"]);
     let all = json!({ "least": expected, "expected": expected, "most": expected, "exact": true });
     assert_eq!(decided["stop"]["runs"], all);
+    // Runs of another crunch tell about how many, and no start uses them.
+    let code = fs::read_to_string(desk.path("fit.py")).unwrap();
+    desk.write("fit.py", &format!("{code}\nother = 1\n"));
+    let told = desk.says(&["plan", "job.toml", "--out", "fresh"]);
+    let judged = format!(
+        "\nIn all about {expected} of 144 runs are made, judged by 2 of 2 groups over alpha that are decided in fresh by runs that a start would not use."
+    );
+    contains(&told, &[&judged, "A start would be refused: "]);
+    let outdated = json_of(&desk, &["plan", "job.toml", "--out", "fresh"]);
+    assert_eq!(outdated["stop"]["runs"]["exact"], json!(false));
+    desk.write("fit.py", &code);
+    // Nor does one go on where a stored score is outside the range.
+    desk.write("job.toml", &surely().replace("[0, 1]", "[0, 0.3]"));
+    let refused = desk.run(gridmpi(), &["job.toml", "--out", "fresh"]).exits(2).stderr;
+    let why = "score_range = [0, 0.3]: the stored run at d = a, alpha = ";
+    let why = refused[refused.find(why).unwrap()..].lines().next().unwrap();
+    let told = desk.says(&["plan", "job.toml", "--out", "fresh"]);
+    contains(&told, &[&format!("A start would be refused: {why}.")]);
+    desk.write("job.toml", &surely());
     // Where a field is compared, it does not say that nothing is decided.
     desk.write("job.toml", &surely().replace("\"max\"", "{ max = \"score\" }"));
     let told = desk.says(&["plan", "job.toml", "--out", "fresh"]);

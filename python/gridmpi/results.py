@@ -96,10 +96,10 @@ class Results:
                     own = {name: one[name] for name in one if name in ("runs", "failed")}
                     place = {**row["coordinates"], **one["coordinates"]}
                     found = exact.value(one["value"], place) if isinstance(one["value"], dict) else None
-                    value = {"score": score(one["score"])} if found is None else found
+                    compared = score(one["score"])
                     rows.append({**points(exact, row["coordinates"], found), "place": one["place"],
                                  **points(exact, one["coordinates"], found),
-                                 "score": score(one["score"]), **value, **own, "status": row["status"]})
+                                 "score": compared, **beside(compared, found or {}), **own, "status": row["status"]})
             return rows
 
         return Table(read)
@@ -143,7 +143,7 @@ class Results:
             value, scored = summary.get("value"), summary.get("score", group.get("score"))
             value = None if value == scored else exact.value(value)
             best = points(exact, summary.get("best") or group.get("best") or {}, value)
-            fields = value if isinstance(value, dict) else {} if value is None else {"value": value}
+            fields = beside(score(scored), value) if isinstance(value, dict) else {} if value is None else {"value": value}
             final = {f"final.{name}": field for name, field in final_of(group, exact).items()}
             best = {f"best_{name}": point for name, point in best.items()}
             rows.append({**best, "score": score(scored), **fields, **final, "runs": group["runs"], "failed": group["failed"],
@@ -168,6 +168,11 @@ class Results:
 
     def __repr__(self) -> str:
         return f"<Results {self.folder}>\n{self.summary!r}"
+
+
+def beside(scored: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields for a row with a column ``score``: one of that name is called as in summary.csv where it is another number."""
+    return {"value.score" if name == "score" and field != scored else name: field for name, field in fields.items()}
 
 
 def final_of(group: dict[str, Any], exact: Exact) -> dict[str, Any]:

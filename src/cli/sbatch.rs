@@ -163,7 +163,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let parts = parts(arguments.parts, &wanted[0].job.nest);
     if let (Some(_), Some((level, _))) = (parts, stop_of(&wanted[0].job.nest)) {
         return Err(Error::input(format!(
-            "--parts: loop '{}' stops points, which a part of a job cannot; take stop = out of it for that",
+            "--parts: loop '{}' stops points, which a part of a job cannot; take stop out of it for that",
             wanted[0].job.nest.loops()[level].name
         )));
     }

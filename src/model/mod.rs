@@ -6,6 +6,7 @@ pub(crate) mod divide;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))] // a study alone groups no errors
 pub(crate) mod error_kind;
 pub(crate) mod finals;
+mod json_number;
 pub(crate) mod key;
 pub(crate) mod needs;
 pub(crate) mod nest;

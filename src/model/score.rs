@@ -35,9 +35,12 @@ fn find(value: &Value, key: &str, needed: bool) -> Result<Option<f64>, String> {
     let found = match value {
         Value::Int(_) | Value::Float(_) => value.as_f64(),
         Value::Record(fields) => match value.field(key) {
-            Some(number) => Some(number.as_f64().ok_or_else(|| {
-                format!("the record's \"{key}\" is no number: {}", short(number))
-            })?),
+            // Without a negative zero, which a column of SQLite does not keep. A plain number is kept as a value too.
+            Some(number) => Some(
+                0.0 + number.as_f64().ok_or_else(|| {
+                    format!("the record's \"{key}\" is no number: {}", short(number))
+                })?,
+            ),
             None if needed => {
                 let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
                 let names = names.join(", ");

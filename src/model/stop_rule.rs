@@ -58,8 +58,18 @@ impl RunRange<'_> {
 
     /// What of a run lies outside it, in words.
     pub(crate) fn outside(self, scored: &Scored) -> Option<String> {
-        let number =
-            number_by(scored, self.field).filter(|number| !self.range.contains(*number))?;
+        number_by(scored, self.field).and_then(|number| self.outside_number(number))
+    }
+
+    /// The same of a run of which only the score is known.
+    pub(crate) fn outside_score(self, score: f64) -> Option<String> {
+        self.field.is_none().then(|| self.outside_number(score))?
+    }
+
+    fn outside_number(self, number: f64) -> Option<String> {
+        if self.range.contains(number) {
+            return None;
+        }
         Some(match self.field {
             Some(field) => format!("the field '{field}' with the value {number}"),
             None => format!("the score {number}"),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::json_number;
 use crate::model::key::Key;
 use crate::model::nest::{Loop, LoopNest};
 use crate::model::policy::Completeness;
@@ -25,9 +26,24 @@ pub(crate) struct StoppedPoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum StopReason {
     /// It gives this at best, and the point in this slot of the group has more, or the same and comes first.
-    Beaten { bound: f64, slot: u64, best: f64 },
+    Beaten {
+        #[serde(with = "json_number")]
+        bound: f64,
+        slot: u64,
+        #[serde(with = "json_number")]
+        best: f64,
+    },
     /// After so many points of the loop inside it came in at a place from 1 on, with this score, and as many went on.
-    Behind { after: u64, place: u64, of: u64, went_on: u64, score: Option<f64>, last: Option<f64> },
+    Behind {
+        after: u64,
+        place: u64,
+        of: u64,
+        went_on: u64,
+        #[serde(with = "json_number::optional")]
+        score: Option<f64>,
+        #[serde(with = "json_number::optional")]
+        last: Option<f64>,
+    },
 }
 
 impl StoppedPoint {
@@ -43,7 +59,6 @@ impl StoppedPoint {
     }
 
     /// The tasks below it that were not asked for, in grid order.
-    #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn unasked<'a>(
         &'a self,
         nest: &'a LoopNest,
@@ -85,7 +100,7 @@ impl StoppedPoint {
                 let [score, last] = match (score, last) {
                     (Some(score), Some(last)) => apart([*score, *last]),
                     (score, last) => [*score, *last].map(|score| {
-                        score.map_or("no score".to_string(), |score| rounded(score).to_string())
+                        score.map_or("no score".to_string(), |score| digits(rounded(score)))
                     }),
                 };
                 format!(
@@ -99,7 +114,14 @@ impl StoppedPoint {
 /// Two numbers with six digits, or with all where these are the same.
 fn apart(numbers: [f64; 2]) -> [String; 2] {
     let [one, other] = numbers.map(rounded);
-    if one == other { numbers.map(|n| n.to_string()) } else { [one, other].map(|n| n.to_string()) }
+    if one == other { numbers.map(digits) } else { [one, other].map(digits) }
+}
+
+/// A number as people read it, without rows of zeros.
+fn digits(number: f64) -> String {
+    let size = number.abs();
+    let is_long = size.is_finite() && size != 0.0 && !(1e-5..1e16).contains(&size);
+    if is_long { format!("{number:e}") } else { number.to_string() }
 }
 
 /// A number with six digits, as tables show it.
@@ -135,6 +157,9 @@ pub(crate) fn compared_field(nest: &LoopNest, level: usize) -> Result<Option<&st
     for l in &nest.loops()[level + 1..] {
         let Some(reduce) = &l.reduce else { continue };
         let takes = match (field, reduce) {
+            (Some(field), Reduce::Fields(list)) if let Some(fold) = list.adding(field) => {
+                format!("adds it as its {}", fold.fold.name())
+            }
             // A fold of a field is the score of its group.
             (None, Reduce::Best(_) | Reduce::Fields(_)) => {
                 field = reduce.by();
@@ -172,6 +197,17 @@ pub(crate) fn run_range(nest: &LoopNest, range: Option<ScoreRange>) -> Option<Ru
     let first = nest.loops().iter().position(chooses);
     let field = first.and_then(|level| compared_field(nest, level).ok().flatten());
     Some(RunRange { range, field })
+}
+
+/// Why a start refuses the stored run of a task, of which `what` lies outside the range.
+pub(crate) fn stored_outside(nest: &LoopNest, task: u64, what: &str, range: ScoreRange) -> String {
+    let shown = nest.shown(nest.task(task));
+    let points: Vec<String> =
+        shown.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let points = points.join(", ");
+    format!(
+        "score_range = {range}: the stored run at {points} has {what}; widen score_range, or take it out"
+    )
 }
 
 /// The loop of a nest that is stopped early, and how.

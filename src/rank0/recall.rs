@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
-use crate::model::{GroupSummary, LoopNest, RunError, RunRange, Tally, stop_of};
+use crate::model::{GroupSummary, LoopNest, RunError, RunRange, Tally, stop_of, stored_outside};
 use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
 use crate::store::{OpenStore, RecalledGroups};
@@ -57,7 +57,7 @@ pub(super) fn recall(
         if let (Some(range), Ok(scored)) = (range, &outcome.result)
             && let Some(what) = range.outside(scored)
         {
-            return Err(outside(nest, outcome.task, &what, range));
+            return Err(Error::input(stored_outside(nest, outcome.task, &what, range.range)));
         }
         groups.enter(nest, outcome.task, |key, scored| master.know(key, scored))?;
         // Another score computes nothing anew.
@@ -99,20 +99,6 @@ pub(super) fn recall(
         );
     }
     Ok(recall)
-}
-
-/// The error for a stored run that is not in the range.
-fn outside(nest: &LoopNest, task: u64, what: &str, range: RunRange) -> Error {
-    let points: Vec<String> = nest
-        .shown(nest.task(task))
-        .iter()
-        .map(|(name, value)| format!("{name} = {value}"))
-        .collect();
-    Error::input(format!(
-        "score_range = {}: the stored run at {} has {what}; widen score_range, or take it out",
-        range.range,
-        points.join(", ")
-    ))
 }
 
 /// What follows from the groups that close while runs are read.

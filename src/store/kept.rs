@@ -5,8 +5,9 @@ use std::ops::Range;
 use rusqlite::params;
 
 use crate::job::Identity;
+use crate::model::Key;
 use crate::store::starts::{StoredIdentity, crunches};
-use crate::store::{Results, storing};
+use crate::store::{Results, StoppedPoints, storing};
 use crate::util::error::Result;
 use crate::util::text::count;
 
@@ -17,9 +18,26 @@ const KEPT: &str = "SELECT count(*) FROM runs r JOIN workers w ON w.worker = r.w
                     WHERE r.rowid >= ?1 AND r.rowid <= ?2 AND s.crunch <> ?3 AND ";
 
 impl Results {
-    /// How many runs of these tasks another crunch has made.
-    pub(crate) fn kept_runs(&self, tasks: Range<u64>) -> Result<u64> {
+    /// How many runs below a key another crunch has made, of those that count.
+    pub(crate) fn kept_runs(&self, stopped: &StoppedPoints, key: Key) -> Result<u64> {
         let Some(crunch) = self.latest_crunch else { return Ok(0) };
+        let tasks = self.nest().tasks_below(key);
+        let mut kept = self.made_by_others(crunch, tasks.clone())?;
+        if kept > 0 {
+            for point in stopped.at(key) {
+                for unasked in point.unasked(self.nest()) {
+                    let below = unasked.start.max(tasks.start)..unasked.end.min(tasks.end);
+                    if !below.is_empty() {
+                        kept -= self.made_by_others(crunch, below)?;
+                    }
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// How many runs of these tasks another crunch than this one has made.
+    fn made_by_others(&self, crunch: i64, tasks: Range<u64>) -> Result<u64> {
         let sql = format!("{KEPT}{}", self.of_a_task("r.rowid")?);
         let mut kept = 0;
         for range in self.keys.spans(tasks) {
@@ -39,7 +57,7 @@ impl Results {
 
     /// A sentence about such runs, if there are any.
     pub(crate) fn kept(&self) -> Result<Option<String>> {
-        let kept = self.kept_runs(0..self.nest().tasks())?;
+        let kept = self.kept_runs(&self.stopped()?, Key::ROOT)?;
         if kept == 0 {
             return Ok(None);
         }

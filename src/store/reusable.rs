@@ -31,7 +31,7 @@ pub(crate) struct ReusableRun {
 /// What a start would do with the runs that are there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunsOutlook {
-    /// Why it would be refused: crunch has changed.
+    /// Why it would be refused, as where crunch has changed.
     pub(crate) refused: Option<String>,
     /// How many results it would read again from kept files.
     pub(crate) read_again: u64,

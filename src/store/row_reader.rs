@@ -138,6 +138,11 @@ impl Reader<'_> {
             },
             None => score.map_or(Value::Null, Value::Float).into(),
         };
+        let score = match &value {
+            // The column `score` lacks the sign of a negative zero.
+            ResultValue::Tree(Value::Float(exact)) if score == Some(*exact) => Some(*exact),
+            _ => score,
+        };
         if let Some(why) = error {
             return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value.into_value()) })));
         }

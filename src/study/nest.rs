@@ -284,6 +284,11 @@ pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored
     if bytes.len() <= READ_BACK {
         codec::decode_theirs::<T>(&bytes).map_err(|error| error.to_string())?;
     }
+    // The store keeps no negative zero beside the bincode form.
+    let shown = match shown {
+        Value::Float(number) => Value::Float(number + 0.0),
+        shown => shown,
+    };
     let is_number = shown.field(SCORE).is_some_and(|score| score.as_f64().is_some());
     let scored = match shown {
         // A field of that name that is not a number is not a score.

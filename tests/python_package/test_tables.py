@@ -90,3 +90,16 @@ def test_the_best_by_other_fields(desk):
     assert results.best()[0]["x"] == 3
     assert [row["x"] for row in results.best(2, min="rmse")] == [1, 2]
     assert results.progress.state == "complete" and results.progress.fraction == 1
+
+
+def test_a_field_that_is_compared_is_the_score_and_the_own_one_stands_beside(desk):
+    def fit(k, f):
+        return {"score": 10.0 * k, "r2": 1 - k / 10}
+
+    nest = gridmpi.Nest("t").loop("k", [1, 2], reduce={"max": "r2"}).loop("f", [0, 1], reduce="mean")
+    results = nest.run(fit)
+    for row in (results.summary[0], results.best()[0]):
+        assert (row["score"], row["value.score"], row["r2"]) == (0.9, 10.0, 0.9)
+    plain = gridmpi.Nest("p").loop("k", [1, 2], reduce="max").loop("f", [0, 1], reduce="mean").run(fit)
+    for row in (plain.summary[0], plain.best()[0]):
+        assert row["score"] == 20.0 and "value.score" not in row

@@ -14,6 +14,8 @@ pub(crate) struct DecidedGroups {
     pub(crate) by_score: bool,
     /// Whether recorded scores are what the job takes as the score of a run.
     pub(crate) has_scores: bool,
+    /// Whether a start would not use the runs that are there.
+    pub(crate) is_outdated: bool,
     /// Tasks that were asked for in these, of so many.
     asked: u64,
     of: u64,
@@ -46,7 +48,7 @@ impl DecidedGroups {
         let open = (nest.tasks() - self.of) as f64;
         let with = |share: f64| self.asked + (share * open).round() as u64;
         let runs = with(self.asked as f64 / self.of as f64);
-        let is_exact = self.decided == self.groups;
+        let is_exact = self.decided == self.groups && !self.is_outdated;
         Some(RunsMade { runs, least: with(self.least), most: with(self.most), is_exact })
     }
 
@@ -130,10 +132,10 @@ impl GroupGatherer<'_> {
     }
 
     /// What was found; scores that say nothing decide no group.
-    pub(super) fn end(mut self, has_scores: bool) -> DecidedGroups {
+    pub(super) fn end(mut self, has_scores: bool, is_outdated: bool) -> DecidedGroups {
         self.decide();
         match has_scores {
-            true => DecidedGroups { has_scores, ..self.found },
+            true => DecidedGroups { has_scores, is_outdated, ..self.found },
             false => {
                 let DecidedGroups { groups, by_score, exact, .. } = self.found;
                 DecidedGroups { groups, by_score, exact, ..DecidedGroups::default() }

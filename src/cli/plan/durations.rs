@@ -11,7 +11,7 @@ use crate::cli::plan::slurm_request::RemainingWork;
 use crate::executor::kept_results::kept_results;
 use crate::job::{FileDigests, Identity, Job, PythonModules, content_digests};
 use crate::master::cost_model::CostModel;
-use crate::model::LoopNest;
+use crate::model::{LoopNest, stored_outside};
 use crate::store::{Layout, ReusableRun, RunsOutlook, StoreReader};
 use crate::util::error::Result;
 
@@ -101,14 +101,23 @@ impl RecordedDurations {
         let layout = Layout::of(job, &content_digests(job, &mut files)?);
         let kept = kept_results(job);
         let mut groups = GroupGatherer::of(job);
+        let (range, mut outside) = (job.run_range(), None);
         let mut found = reader.found(layout, identity, kept.as_deref(), |found| {
             each(&found);
+            if let (Some(range), None, Some(score)) = (range, &outside, found.score) {
+                let what = range.outside_score(score);
+                outside =
+                    what.map(|what| stored_outside(&job.nest, found.task, &what, range.range));
+            }
             groups.iter_mut().for_each(|groups| groups.add(&found));
             durations.add(found);
         })?;
         // The scores of another field, or from another part of what runs gave, say nothing.
         let has_scores = !found.is_rescored && found.read_again == 0;
-        durations.decided = groups.map(|groups| groups.end(has_scores));
+        if has_scores && found.refused.is_none() {
+            found.refused = outside;
+        }
+        durations.decided = groups.map(|groups| groups.end(has_scores, found.refused.is_some()));
         durations.skip(std::mem::take(&mut found.skipped));
         durations.afresh = found.refused.is_some();
         durations.outlook = found;
@@ -140,6 +149,10 @@ impl RecordedDurations {
 
     /// Leaves out tasks that need not be done, unless a failed run that is tried again may ask for them.
     fn skip(&mut self, skipped: Vec<Range<u64>>) {
+        self.failed.retain(|task, _| {
+            let after = skipped.partition_point(|range| range.end <= *task);
+            !skipped.get(after).is_some_and(|range| range.contains(task))
+        });
         if skipped.is_empty() || !self.failed.is_empty() {
             return;
         }
@@ -250,7 +263,7 @@ impl RecordedDurations {
 
     /// What the runs decide, where points are stopped.
     pub(crate) fn decided(&self, job: &Job) -> Option<DecidedGroups> {
-        let without_runs = || Some(GroupGatherer::of(job)?.end(false));
+        let without_runs = || Some(GroupGatherer::of(job)?.end(false, false));
         self.decided.clone().or_else(without_runs)
     }
 

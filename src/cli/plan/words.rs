@@ -169,6 +169,9 @@ fn runs_made(outlook: &PlanReport, name: &str) -> String {
     let mut text = match (made.is_exact, groups.decided == groups.groups) {
         (true, true) => format!("\nIn all {runs} of {tasks} are made: all groups are decided."),
         (true, false) => format!("\nIn all {runs} of {tasks} are made, whatever the scores."),
+        (false, _) if groups.is_outdated => format!(
+            "\nIn all about {runs} of {tasks} are made, judged by {decided} by runs that a start would not use."
+        ),
         (false, _) if groups.decided == 1 => format!(
             "\nIn all about {runs} of {tasks} are made, judged by {decided}; one tells nothing of how they differ."
         ),

@@ -43,6 +43,24 @@ impl PartlyKnown<'_> {
         self.item(key, missing).0.result
     }
 
+    /// Whether failed runs leave a key enough to have a value, whatever the missing ones give.
+    pub(in crate::master) fn can_count(&self, key: Key) -> bool {
+        if key.level == self.nest.depth() {
+            return match self.runs.get(&key.index) {
+                Some(KnownRun::Failed) => false,
+                Some(KnownRun::Value(run)) => {
+                    number_by(run, self.field).is_some_and(|number| !number.is_nan())
+                }
+                Some(KnownRun::Number(_)) | None => true,
+            };
+        }
+        let require = self.nest.loops()[key.level].require.unwrap_or(self.require);
+        let size = self.nest.slots(key);
+        let child = |slot: &u64| self.nest.child(key, *slot).is_some_and(|at| self.can_count(at));
+        let counted = (0..size).filter(child).count() as u64;
+        counted > 0 && require.is_met(counted, size)
+    }
+
     /// Its item, and whether runs below it are missing.
     fn item(&self, key: Key, missing: Missing) -> (SlotResult, bool) {
         if key.level == self.nest.depth() {

@@ -210,8 +210,7 @@ impl StoppingGroup {
         let mut decided = Vec::new();
         for (place, (slot, score)) in behind {
             let why = StopReason::Behind { after, place, of, went_on, score, last };
-            let at_best = Missing::Best { score: 0.0, sign };
-            let can_count = self.number(context, slot, at_best).is_some();
+            let can_count = self.known(context).can_count(self.point(slot));
             decided.push(self.stop(context, slot, why, can_count));
         }
         let next = if went_on == 1 { u64::MAX } else { after.saturating_mul(by) };
@@ -259,10 +258,13 @@ impl StoppingGroup {
 
     /// The number of a point that is compared; `None` if it has none.
     fn number(&self, context: DecisionContext, slot: u64, missing: Missing) -> Option<f64> {
-        let DecisionContext { nest, require, chooser, field, .. } = context;
-        let known = PartlyKnown { nest, require, field, runs: &self.runs };
-        let scored = known.value(self.point(slot), missing)?;
-        number_by(&scored, chooser.by.as_deref()).filter(|number| !number.is_nan())
+        let scored = self.known(context).value(self.point(slot), missing)?;
+        number_by(&scored, context.chooser.by.as_deref()).filter(|number| !number.is_nan())
+    }
+
+    fn known<'a>(&'a self, context: DecisionContext<'a>) -> PartlyKnown<'a> {
+        let DecisionContext { nest, require, field, .. } = context;
+        PartlyKnown { nest, require, field, runs: &self.runs }
     }
 
     fn complete(&mut self, context: DecisionContext, slot: u64) -> GroupStep {

@@ -60,6 +60,17 @@ impl FoldList {
         if fold.is_count() { fold.name.clone() } else { format!("{field}_{}", fold.name) }
     }
 
+    /// The fold that adds a field of this name, if crunch gives the field that it folds.
+    pub(crate) fn adding(&self, field: &str) -> Option<&NamedFold> {
+        self.more().iter().find(|fold| match fold.is_count() {
+            true => field == fold.name,
+            false => {
+                let folded = field.strip_suffix(&fold.name).and_then(|rest| rest.strip_suffix('_'));
+                folded.is_some_and(|folded| !folded.is_empty())
+            }
+        })
+    }
+
     /// The accumulator of the first fold for a field.
     pub(super) fn accumulator(&self, field: Option<&str>) -> Accumulator {
         match (&self.weight, field) {

@@ -18,13 +18,14 @@ const MOST_GROUPS: u64 = 200;
 
 impl Status {
     pub(crate) fn settled(self, reader: &StoreReader) -> Result<Status> {
-        let Status { host, process, started, seen, written, words, retried, .. } = self;
+        let Status { host, process, started, seen, written, words, reused, retried, .. } = self;
         let Status { slurm, workers, .. } = self;
         let stored = Status::of_store(reader)?;
         // The words belong to the state in the file. They are dropped if the store has another state.
         let words = words.filter(|_| self.state == stored.state);
-        let known = Status { host, process, started, seen, written, words, retried, ..stored };
-        Ok(Status { slurm, workers, ..known })
+        let reused = reused.min(stored.done);
+        let known = Status { host, process, started, seen, written, words, ..stored };
+        Ok(Status { reused, retried, slurm, workers, ..known })
     }
 
     /// Whether the process that wrote it was the last one to open the folder.

@@ -58,7 +58,7 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
                 entry["skipped"] = json!(inside.skipped);
             }
             if has_kept {
-                let kept = results.kept_runs(nest.tasks_below(summary.key))?;
+                let kept = results.kept_runs(&stopped, summary.key)?;
                 if kept > 0 {
                     entry["kept"] = json!(kept);
                 }

@@ -1,6 +1,6 @@
 //! The result as a table for a terminal.
 
-use crate::model::{Reduce, Value};
+use crate::model::{Key, Reduce, Value};
 use crate::report::text::cells::cell;
 use crate::report::text::field_columns::FieldColumns;
 use crate::report::text::finals::FinalCells;
@@ -31,8 +31,8 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     let score = header.len();
     // The output of the user's own summarize is shown in full.
     let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
-    let has_kept = results.kept_runs(0..nest.tasks())? > 0;
     let stopped = results.stopped()?;
+    let has_kept = results.kept_runs(&stopped, Key::ROOT)? > 0;
     let columns = match native {
         true => FieldColumns::default(),
         false => FieldColumns::of(results, TABLE_ROWS)?,
@@ -73,7 +73,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         let skipped = stopped.skipped(summary.key);
         let total = summary.runs + summary.failed + skipped;
         let kept = match has_kept {
-            true => results.kept_runs(nest.tasks_below(summary.key))?,
+            true => results.kept_runs(&stopped, summary.key)?,
             false => 0,
         };
         let kept = match kept {

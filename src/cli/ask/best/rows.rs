@@ -9,7 +9,7 @@ use crate::cli::ask::best::places::{RankedPoint, places};
 use crate::cli::ask::best::ranking::Ranking;
 use crate::cli::ask::best::unranked::UnrankedPoints;
 use crate::model::{Key, LoopNest, PointCounts, Winner};
-use crate::store::{ScoreRow, StoreReader};
+use crate::store::{ScoreRow, StoppedPoints, StoreReader};
 use crate::util::error::Result;
 
 /// A row of the result, and its best points.
@@ -51,7 +51,8 @@ pub(super) fn each(
     each: impl FnMut(RankedRow, Option<&ByValues>) -> Result<()>,
 ) -> Result<()> {
     let nest = reader.nest();
-    let has_kept = reader.results.kept_runs(0..nest.tasks())? > 0;
+    let stopped = reader.results.stopped()?;
+    let has_kept = reader.results.kept_runs(&stopped, Key::ROOT)? > 0;
     let top = usize::try_from(top).unwrap_or(usize::MAX);
     reader.results.with_scores(ranking.group, |next_closed| {
         let left_out = LeftOutPoints::new(reader, ranking);
@@ -61,7 +62,7 @@ pub(super) fn each(
             unranked,
             top,
             by,
-            has_kept,
+            kept_beside: has_kept.then_some(&stopped),
             next_closed,
             closed: None,
             left_out,
@@ -115,8 +116,8 @@ struct RankedRows<'a, E> {
     unranked: &'a UnrankedPoints,
     top: usize,
     by: Option<&'a mut ByValues>,
-    /// Whether any run was made by another crunch.
-    has_kept: bool,
+    /// If any run was made by another crunch: the points some of whose runs do not count.
+    kept_beside: Option<&'a StoppedPoints>,
     /// Gives the closed groups of the rows' level, of which the last one is `closed`.
     next_closed: &'a mut dyn FnMut() -> Result<Option<ScoreRow>>,
     closed: Option<ScoreRow>,
@@ -224,9 +225,9 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
             (None, true) if partial.is_none() && failed == 0 => "complete",
             (None, _) => "partial",
         };
-        let kept = match self.has_kept {
-            true => self.reader.results.kept_runs(nest.tasks_below(key))?,
-            false => 0,
+        let kept = match self.kept_beside {
+            Some(stopped) => self.reader.results.kept_runs(stopped, key)?,
+            None => 0,
         };
         let row = RankedRow {
             key,
