@@ -441,7 +441,7 @@ fn runs_that_were_not_asked_for_stay_and_are_marked() {
         &["144 runs of earlier starts are reused where they are needed", "nothing left to compute"],
     );
     let status = desk.says(&["status", "out"]);
-    let first = "40 runs, 104 skipped of 144 (100%), 0 failed; 14 points stopped early; 104 of the skipped runs are stored and count nowhere";
+    let first = "40 runs, 104 skipped of 144 (100%), 0 failed; 40 reused; 14 points stopped early; 104 of the skipped runs are stored and count nowhere";
     assert_eq!(status.lines().nth(1), Some(first));
     let status = json_of(&desk, &["status", "out"]);
     assert_eq!(
@@ -483,7 +483,7 @@ fn runs_that_were_not_asked_for_stay_and_are_marked() {
     assert_eq!(cells(&desk.says(&["best", "out", "--top", "2"])).len(), 5);
     assert_eq!(
         desk.says(&["status", "out"]).lines().nth(1),
-        Some("144 of 144 runs (100%), 0 failed")
+        Some("144 of 144 runs (100%), 0 failed; 144 reused")
     );
 }
 
