@@ -167,7 +167,7 @@ fn a_negative_zero_is_the_same_after_a_start_has_read_it() {
 
 #[test]
 fn runs_that_count_nowhere_are_not_kept_and_not_tried_again() {
-    let code = "def crunch(k, f):\n assert (k, f) != (1, 3)\n return k + f / 10\n";
+    let code = "def crunch(k, f):\n if (k, f) == (1, 3): raise ValueError('singular matrix')\n return k + f / 10\n";
     let k = |stop: &str| format!("values = [1, 2, 3, 4]\nreduce = \"max\"\n{stop}");
     let (halves, f) = ("stop = { halve = 2 }", "values = [0, 1, 2, 3]\nreduce = \"mean\"");
     let desk = desk(code, "", &k(""), f);
@@ -181,6 +181,9 @@ fn runs_that_count_nowhere_are_not_kept_and_not_tried_again() {
     assert_eq!((&again["left"], &again["done"]), (&json!(0), &json!(8)));
     let told = desk.says(&["plan", "job.toml", "--out", "out"]);
     assert!(!told.contains("would be tried again"), "{told}");
+    desk.run(gridmpi(), &["report", "out"]).exits(0);
+    let report = fs::read_to_string(desk.path("out/report.html")).unwrap();
+    assert!(report.contains("none failed") && !report.contains("singular matrix"));
     // Of another crunch's runs, those count that are asked for.
     desk.write("fit.py", &format!("{code}\nother = 1\n"));
     let ran = desk.run(gridmpi(), &["job.toml", "--out", "out", "--keep"]).exits(0);

@@ -75,7 +75,12 @@ impl<'a> Facts<'a> {
         let (made, beyond) = (reader.tally()?, reader.results.unasked_runs(&stopped, Key::ROOT)?);
         let (sessions, durations) = sessions(&reader.members()?, reader)?;
         let mut failures = Failures::default();
-        reader.failures(|failure| failures.add(failure))?;
+        // Those of runs that count nowhere are no failures of this job.
+        reader.failures(|failure| {
+            if stopped.skips(failure.task).is_none() {
+                failures.add(failure);
+            }
+        })?;
         let gaps = (Exit::SomeFailed as u8).to_string();
         Ok(Facts {
             reader,
