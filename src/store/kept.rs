@@ -57,6 +57,9 @@ impl Results {
 
     /// A sentence about such runs, if there are any.
     pub(crate) fn kept(&self) -> Result<Option<String>> {
+        if self.latest_crunch.is_none() {
+            return Ok(None);
+        }
         let kept = self.kept_runs(&self.stopped()?, Key::ROOT)?;
         if kept == 0 {
             return Ok(None);
