@@ -58,6 +58,9 @@ Exit codes:
   75   interrupted; run the same command again to resume
   100  finished, but some runs failed";
 
+/// How long a rank waits that leaves an error to rank 0: a launcher kills the others once one has ended with an error.
+const RANK_0_PRINTS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs the command, reports errors, and returns the exit code.
 fn outcome<C>(
     rank: usize,
@@ -77,6 +80,8 @@ fn outcome<C>(
     act(cli).unwrap_or_else(|error| {
         if rank == 0 || error.exit != Exit::BadInput {
             error.print();
+        } else {
+            std::thread::sleep(RANK_0_PRINTS);
         }
         error.exit
     })
